@@ -9,14 +9,15 @@ that state no image. No measured figure is among them.
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from dagc.catalog.serving_pools import WorkerShape
 
 _SETTINGS = Path(__file__).parent / "measured" / "serving_settings.csv"
-_EXCLUDED = _SETTINGS.with_name("serving_excluded.csv")
+_ROWS = _SETTINGS.with_name("serving_rows.csv")
+"""Rows that are not what they say: a reason not to score them, or experts by ep where the row says ep 1."""
 
 WARM_FROM = "2026-01-21"
 """From this day each run begins with an untimed one of 2 x concurrency requests (InferenceX d053ae24e)."""
@@ -137,8 +138,15 @@ def unusable(row: BenchmarkRow) -> str | None:
     if not row.has_whole_pools:
         return "workers times width are not the GPUs of the row"
     if row.decode is None:
-        return next((line["reason"] for line in _lines(_EXCLUDED) if _holds(line, row)), None)
+        return next((line["reason"] for line in _lines(_ROWS) if line["reason"] and _holds(line, row)), None)
     return None
+
+
+def as_run(row: BenchmarkRow) -> BenchmarkRow:
+    """The row with the experts of its run, where the script of the day split them by ep and the row says ep 1."""
+    has_one_width = row.decode is None and not row.has_attention_dp
+    is_parallel = has_one_width and any(line["runs_ep"] and _holds(line, row) for line in _lines(_ROWS))
+    return replace(row, ep=row.tp) if is_parallel else row
 
 
 def is_stalled(row: BenchmarkRow) -> bool:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 from dagc.catalog.cases import table_reader
-from dagc.catalog.serving_benchmark import BenchmarkRow
+from dagc.catalog.serving_benchmark import BenchmarkRow, as_run
 from dagc.catalog.serving_pools import WorkerShape
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.results.load_validation import FIGURES, MeasuredRun
@@ -84,7 +84,7 @@ def _run(cells: Mapping[str, str], line: int) -> MeasuredRun:
     if ratio is not None and gpus:
         # Output tokens are stated by GPU of the decode pool, all tokens by GPU of both.
         ratio *= sum(gpus) / gpus[1]
-    return MeasuredRun(row, line, measured, ratio)
+    return MeasuredRun(as_run(row), line, measured, ratio)
 
 
 def _worker(cells: Mapping[str, str], pool: str) -> WorkerShape:

@@ -16,7 +16,7 @@ from statistics import median
 
 from dagc.catalog.cases import table_reader
 from dagc.catalog.presets import find_device
-from dagc.catalog.serving_benchmark import BenchmarkRow, unusable
+from dagc.catalog.serving_benchmark import BenchmarkRow, as_run, unusable
 from dagc.catalog.serving_overhead import serving_overhead
 from dagc.catalog.serving_pools import WorkerShape
 from dagc.catalog.serving_runs import ServingRun, WorkerDegrees, served_model
@@ -135,8 +135,10 @@ def _silicon(cells: Mapping[str, str]) -> ServingRun | str:
         concurrency=concurrency, date=_day(cells.get("id", "")), image=cells.get("backend_version", ""),
         model=model[0],
     )  # fmt: skip
-    if is_benchmark and (reason := unusable(row)):
-        return reason
+    if is_benchmark:
+        if reason := unusable(row):
+            return reason
+        worker = replace(worker, ep=as_run(row).ep)
     return _planned(
         ServingRun(
             table="silicon", model=model[0], precision=cells["precision"], gpu=device, engine=cells["backend"],

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dagc.catalog import serving_overhead as overheads
-from dagc.catalog.serving_benchmark import BenchmarkRow, server_limits, unusable
+from dagc.catalog.serving_benchmark import BenchmarkRow, as_run, server_limits, unusable
 from dagc.catalog.serving_overhead import ServingOverhead
 from dagc.catalog.serving_pools import WorkerShape
 from dagc.cli.validate import validate
@@ -88,6 +88,17 @@ def test_recipes_limit_the_slots_of_a_decode_worker() -> None:
 def test_rows_that_say_nothing_are_named(row: BenchmarkRow, reason: str | None) -> None:
     found = unusable(row)
     assert found is None if reason is None else reason in str(found)
+
+
+def test_a_script_that_splits_experts_by_ep_does_so_where_the_row_says_ep_1() -> None:
+    """`--enable-ep-moe` was in SGLang's script for fp4 on B200 up to images that rows state."""
+    row = replace(ROW, hardware="b200", framework="sglang", precision="fp4", tp=8, ep=1, image="")
+    assert as_run(row).ep == 8 and unusable(row) is None
+    others = (
+        replace(row, image="lmsysorg/sglang:v0.5.5"), replace(row, precision="fp8"), replace(row, hardware="h200"),
+        replace(row, has_attention_dp=True), replace(row, decode=WorkerShape(1, 8, 8, False)),
+    )  # fmt: skip
+    assert [as_run(one).ep for one in others] == [1] * len(others)
 
 
 def test_entry_and_cold_steps_are_added_where_they_are_paid(monkeypatch: pytest.MonkeyPatch) -> None:
