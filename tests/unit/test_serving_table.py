@@ -60,16 +60,23 @@ def test_a_run_that_a_table_has_twice_is_one() -> None:
         (ROW.replace("a,", "m_c16_cfg7,", 1), "expert parallelism and attention dp of the run are not those"),
         ("q_cfg1,sglang,0.5.9,Qwen/Qwen3.5-397B-A17B,b200_sxm,fp8,1024,1024,8,8,4,1,4,1,6.1,\n", "speculative"),
         ("2026_03_25_d,sglang,0.5.9,deepseek-ai/DeepSeek-R1,b200_sxm,fp8,8192,1024,8,8,8,1,8,1,6.8,\n", "speculative"),
-        ("m_cfg2,vllm,0.17.0,MiniMaxAI/MiniMax-M2.5,b200_sxm,fp8,1024,1024,8,8,2,1,2,1,12.4,\n", "expert parallelism"),
     ],
 )  # fmt: skip
 def test_what_the_benchmark_ran_otherwise_than_its_row_says_is_not_scored(row: str, reason: str) -> None:
-    """Its scripts of those days have drafts, experts by ep, or one width of tp or attention dp."""
+    """Its scripts of those days have drafts, or one width of tp or attention dp."""
     found = read_serving([Source("runs.csv", HEAD + row)])
     assert not found.runs
     assert found.unplanned[0].startswith(reason)
-    other = read_serving([Source("runs.csv", HEAD + row.replace("0.5.9", "0.5.12").replace("0.17.0", "0.18.0"))])
+    other = read_serving([Source("runs.csv", HEAD + row.replace("0.5.9", "0.5.12"))])
     assert bool(other.runs) == ("cfg7" not in row)
+
+
+@pytest.mark.parametrize(("version", "strategy"), [("0.17.0", "ep 2 ; tp 2"), ("0.18.0", "tp 2")])
+def test_experts_are_split_as_the_script_did(version: str, strategy: str) -> None:
+    """`--enable-expert-parallel` was passed from an ep of 1 on."""
+    row = f"m_cfg2,vllm,{version},MiniMaxAI/MiniMax-M2.5,b200_sxm,fp8,1024,1024,8,8,2,1,2,1,12.4,\n"
+    (run,) = runs(HEAD + row)
+    assert f"strategy main = {strategy}\n" in run.plan
 
 
 def test_repeats_of_a_benchmark_row_are_one_run_of_their_median() -> None:
