@@ -150,8 +150,8 @@ class PlotAxis:
     is_log: bool = False
 
     def at(self, value: float) -> float:
-        """Pixels from the first end."""
-        turned = log(value) if self.is_log else value
+        """Pixels from the first end, which a logarithmic axis has for what is not positive."""
+        turned = value if not self.is_log else log(value) if value > 0 else self.first
         return self.length * (turned - self.first) / (self.last - self.first)
 
     def ticks(self, most: int = MOST_TICKS) -> list[float]:

@@ -99,7 +99,8 @@ class ServiceOrder:
         column, steps = self.column, self._goal.facts.workload.output - 1
         self.seconds[rows] = np.maximum(self.seconds[rows], seconds)
         amount, taken = (column.requests, 1) if self.is_prefill else (column.running, steps)
-        self.rates[rows] = rate(amount[rows], taken * self.seconds[rows])
+        # Outputs of one token take no decode steps, even of a service that does not fit.
+        self.rates[rows] = rate(amount[rows], taken * self.seconds[rows] if taken else np.zeros(len(rows)))
         self.level[rows] = PRICED
         self._settle(np.array(rows, dtype=np.int64))
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import product
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from dagc.degrees import AxisKind
@@ -206,6 +206,8 @@ def test_ranks_of_nodes_that_do_not_add_up_are_found(text: str, wrong: str, righ
 def test_an_engine_takes_every_flag_that_is_printed(
     engine: Engine, text: str, model: str, load: str, cluster: str
 ) -> None:
+    # Whether the attention of a model without fields is sparse, which SGLang asks for under cp, is not known.
+    assume(not (engine.name == "sglang" and "cp" in text and model.startswith("m ")))
     for one in started(engine, text, model, load, cluster):
         check_commands(engine, one, GPUS_OF_A_MACHINE[CLUSTERS.index(cluster)])
 

@@ -10,15 +10,16 @@ from click.testing import CliRunner
 
 from dagc.cli.main import main
 from dagc.driver.check import check
+from dagc.plan.workload import AS_PLANNED, LoadSample
 from dagc.results.summary import Serving
 from dagc.source import Source
 
 PLAN = "model mixtral-8x7b\ncluster h100-sxm x 8\nworkload {{ {load}    prompt 1024    output {output} }}\nep 8\n"
 
 
-def served(load: str, output: str = "200") -> tuple[Serving, float, list[str]]:
+def served(load: str, output: str = "200", sample: LoadSample | None = None) -> tuple[Serving, float, list[str]]:
     """Serving, TTFT of an idle server, and codes."""
-    found = check(Source("plan", PLAN.format(load=load, output=output)), sample=None)
+    found = check(Source("plan", PLAN.format(load=load, output=output)), sample=sample)
     metrics = found.checked[0].priced.assessment.metrics
     assert metrics is not None
     return metrics.serving, metrics.prefill.seconds, [one.code.code for one in found.diagnostics]
@@ -44,7 +45,7 @@ def test_as_many_are_in_flight_as_arrive_while_one_is_served(rate: float) -> Non
 
 @pytest.mark.slow
 def test_a_rate_beyond_capacity_fills_the_caches_and_is_a_warning() -> None:
-    serving, _, codes = served("rate 10000 requests/s")
+    serving, _, codes = served("rate 10000 requests/s", sample=AS_PLANNED)
     full, _, _ = served("concurrency 100000")
     assert serving.running == full.running > 1000
     assert "W150" in codes and "W151" not in codes
