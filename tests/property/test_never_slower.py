@@ -26,12 +26,15 @@ from tests.harness.effort import examples
 FAMILIES = (
     ("h100-sxm", "h200-sxm"),
     ("b200-sxm", "b300-sxm"),
-    ("b200-sxm", "gb200-nvl72"),
     ("gb200-nvl72", "gb300-nvl72"),
     ("mi300x", "mi325x"),
     ("mi325x", "mi355x"),
 )
-"""Devices of one maker's kernels, of which the second has at least every figure of the first."""
+"""Devices of one maker's kernels, of which the second has at least every figure of the first.
+
+B200 and GB200 are no pair: products and experts in fp8 are fitted to runs of each, and prefill of GB200 takes up to 4 %
+longer.
+"""
 
 WIDTHS = (
     (Dtype.BF16, Dtype.FP8),
@@ -111,9 +114,9 @@ def steps(
     return (metrics.decode.seconds, metrics.prefill.seconds) if metrics else None
 
 
-def no_slower(better: tuple[float, float] | None, worse: tuple[float, float] | None, within: float = ROUNDING) -> bool:
+def no_slower(better: tuple[float, float] | None, worse: tuple[float, float] | None) -> bool:
     assume(better is not None and worse is not None)
-    return all(one <= other * within for one, other in zip(better or (), worse or (), strict=True))
+    return all(one <= other * ROUNDING for one, other in zip(better or (), worse or (), strict=True))
 
 
 @given(models, devices, engines, strategies, widths, batches, prompts, st.sampled_from(WIDTHS), st.booleans())
@@ -161,12 +164,9 @@ def test_a_faster_memory_or_link_makes_no_step_slower(
 def test_the_next_device_of_a_family_makes_no_step_slower(
     model: str, kept: str, family: tuple[str, str], engine: str, strategy: str, width: int, batch: int, prompt: int
 ) -> None:
-    """Products and experts in fp8 are fitted to runs of B200 and of GB200 apart: short prefills differ by up to 3 %."""
     old, new = family
     case = (engine, strategy, width, batch, prompt)
-    within = 1.03 if new == "gb200-nvl72" else ROUNDING
-    found = (steps(model + kept, f"{one} x {width}", *case) for one in (new, old))
-    assert no_slower(*found, within=within)
+    assert no_slower(steps(model + kept, f"{new} x {width}", *case), steps(model + kept, f"{old} x {width}", *case))
 
 
 @given(models, kept_types, devices, engines, strategies, widths, prompts, st.sampled_from([1.1, 1.3, 2.0]))
