@@ -50,9 +50,9 @@ class UnderLoad:
         priced = price_plan(_closed(plan), [], lambda _: None, sample=None if is_static else AS_PLANNED).assessment
         ratio = None if priced.metrics is None else pool_ratio(plan, priced.metrics.throughput)
         found = simulated(priced)
-        # Requests that miss a requirement at this load say that the highest one of the closed form is none.
-        is_missed = is_static or (found is not None and found.met is False)
-        return None if is_missed else highest(self.judge, *named), found, ratio
+        # What simulated requests miss at this load has no highest one, whatever the closed form finds.
+        has_highest = not is_static and (found is None or found.met is not False)
+        return highest(self.judge, *named) if has_highest else None, found, ratio
 
 
 def _closed(plan: Plan) -> Plan:

@@ -26,12 +26,11 @@ def serving_of(plan: Plan, service: Service) -> ServingSettings:
     )
     if "workload" in facts.defaulted:
         return common
-    attention = service.attention_pool.attention
-    ranks = plan.deployment.replicas * service.replicas * (attention.dp if attention else 1)
+    caches = plan.deployment.cache_count(service)
     return ServingSettings(
         prompt=workload.prompt_bounds[1],
         context=workload.prompt_bounds[1] + workload.output_bounds[1],
-        sequences=0 if workload.is_open else -(-workload.batch // ranks),
+        sequences=0 if workload.is_open else -(-workload.batch // caches),
         chunk=workload.chunk,
         memory_share=common.memory_share,
         cache_dtype=common.cache_dtype,

@@ -125,6 +125,12 @@ class Service:
         """The pool that computes experts: the same one unless they have their own."""
         return self.pools[-1]
 
+    @property
+    def attention_ranks(self) -> int:
+        """Groups of ranks of a replica with sequences of their own: attention's dp."""
+        layout = self.attention_pool.attention
+        return layout.dp if layout else 1
+
     def option_span(self, name: str) -> Span | None:
         """Where an option was written."""
         return dict(self.option_spans).get(name)
@@ -152,8 +158,7 @@ class Deployment:
 
     def cache_count(self, service: Service) -> int:
         """Groups of ranks with KV caches of their own: attention's dp in each replica of a service."""
-        layout = service.attention_pool.attention
-        return self.replicas * service.replicas * (layout.dp if layout else 1)
+        return self.replicas * service.replicas * service.attention_ranks
 
     def all_ranks(self, service: Service) -> Ranks:
         """Global ranks of every replica of a service, its pools and stages one after the other.

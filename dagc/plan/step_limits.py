@@ -43,8 +43,7 @@ def limits_of(plan: Plan, service: Service) -> Callable[[SchedulerLimit | None, 
 
     What a plan says of prompts (`chunk`) is more than a default of its engine.
     """
-    scheduler, layout, workload = scheduler_of(plan), service.attention_pool.attention, plan.facts.workload
-    ranks = layout.dp if layout else 1
+    scheduler, ranks, workload = scheduler_of(plan), service.attention_ranks, plan.facts.workload
     # GPUs that are sold with so many GB have about so many GiB.
     gibibytes = plan.device_of(service.attention_pool).memory_bytes / 1e9
 

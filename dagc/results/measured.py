@@ -106,8 +106,7 @@ def _ttft(evidence: Evidence, metrics: Metrics, figure: Figure) -> Actual:
         reason = f"prefill of the whole batch, {bound_text(metrics.prefill.bound)}"
         return _known(metrics.prefill.seconds, figure, reason)
     # Prompts of all ranks of attention take at most as often as long together as one of them alone.
-    layout = evidence.plan.deployment.services[0].attention_pool.attention
-    ranks = layout.dp if layout else 1
+    ranks = evidence.plan.deployment.services[0].attention_ranks
     together = _known(metrics.prefill.seconds, figure, "").text
     found = _known(metrics.prefill.seconds / ranks, figure, "")
     alone, definition = f"{found.text} on an idle server", f"{together} is TTFT of an idle server"

@@ -97,7 +97,7 @@ class LowerBounds:
     """Lower bounds of services under the facts of one plan, whose model has shapes; each is worked out once."""
 
     def __init__(self, facts: Facts, times_of: TimesOf) -> None:
-        self._facts, self._layer_bounds = facts, LayerBounds(facts, times_of)
+        self.facts, self._layer_bounds = facts, LayerBounds(facts, times_of)
         self._ends = cache(self._stage_ends)
         self._known: dict[Phase, dict[_Key, float]] = {Phase.PREFILL: {}, Phase.DECODE: {}}
 
@@ -106,7 +106,7 @@ class LowerBounds:
 
         Where requests come and go, one enters on each rank of attention, and one is decoded at least.
         """
-        static = self._facts.workload.concurrency is None
+        static = self.facts.workload.concurrency is None
         return self.seconds_of(
             [(one, self.entering(one.shape, batch), batch if static else 1) for one, batch in services]
         )
@@ -118,18 +118,14 @@ class LowerBounds:
         takes the host, and drafts their share of the step (`dagc.results.serving`).
         """
         prefill, step = self.steps_of(services)
-        facts = self._facts
+        facts = self.facts
         drafts = facts.workload.drafted / self._layer_bounds.layers
         host = facts.runtime.host_seconds
         return np.stack([prefill + host, (step * (1 + drafts) + host) / facts.workload.tokens_per_step])
 
     def entering(self, shape: ServiceShape, batch: int) -> int:
         """Sequences that are prefilled at once: all of a static batch, else one on each rank of attention."""
-        return batch if self._facts.workload.concurrency is None else min(batch, shape.replicas * shape.attention.dp)
-
-    def sharing(self, shape: ServiceShape) -> int:
-        """Ranks whose prompts TTFT has in one step: as where requests come and go, all ranks of attention; else 1."""
-        return 1 if self._facts.workload.concurrency is None else shape.attention.dp
+        return batch if self.facts.workload.concurrency is None else min(batch, shape.replicas * shape.attention.dp)
 
     def steps_of(self, services: Sequence[tuple[ServicePlan, int, int]]) -> Figures:
         """Seconds of a prefill and of a decode step at least, with so many sequences; 0 of a phase that is not there.
@@ -192,7 +188,7 @@ class LowerBounds:
 
     def _stage_ends(self, stages: int, layers: tuple[int, ...] | None) -> list[int]:
         """Layers before each stage, and all."""
-        split = self._facts.runtime.layer_split
+        split = self.facts.runtime.layer_split
         return [0, *np.cumsum(layers or split.over_stages(self._layer_bounds.layers, stages)).tolist()]
 
 
@@ -228,6 +224,11 @@ def _beside(busy: Picoseconds, is_one_pool: npt.NDArray[np.bool_]) -> Picosecond
     whole: Picoseconds = busy.sum(axis=1)
     most: Picoseconds = busy.max(axis=1)
     return np.where(is_one_pool, whole, most)
+
+
+def prompt_ranks(facts: Facts, shape: ServiceShape) -> int:
+    """Ranks of a replica with a prompt each in TTFT: those of attention where requests come and go, else 1."""
+    return 1 if facts.workload.concurrency is None else shape.attention.dp
 
 
 def rate(amount: npt.NDArray[np.int64] | int, seconds: Figures) -> Figures:

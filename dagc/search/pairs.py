@@ -28,7 +28,7 @@ import numpy as np
 
 from dagc.plan.deployment import Phase
 from dagc.plan.plan import Facts
-from dagc.search.bounds import Miss, TimeBound, misses_of, rate, vectors_of
+from dagc.search.bounds import Miss, TimeBound, misses_of, prompt_ranks, rate, vectors_of
 from dagc.search.candidate import Candidate, ServicePlan
 from dagc.search.front import Vectors, by_promise
 from dagc.search.incumbents import Incumbents
@@ -123,10 +123,7 @@ class Pairs:
         self._services = {Phase.PREFILL: _by_gpus(prefill), Phase.DECODE: _by_gpus(decode)}
         self._queues: dict[tuple[Phase, int, int], ServiceQueue] = {}
         by_gpus = self._services[Phase.PREFILL].items()
-        is_static = facts.workload.concurrency is None
-        self._ranks = {
-            gpus: 1 if is_static else max(one.shape.attention.dp for one, _ in services) for gpus, services in by_gpus
-        }
+        self._ranks = {gpus: max(prompt_ranks(facts, one.shape) for one, _ in services) for gpus, services in by_gpus}
         first, second = self._services[Phase.PREFILL], self._services[Phase.DECODE]
         cells = [(p, d) for p, d in product(sorted(first), sorted(second)) if space.fewest <= p + d <= space.gpus]
         self.number = sum(len(first[p]) * len(second[d]) for p, d in cells)

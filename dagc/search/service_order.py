@@ -107,21 +107,21 @@ class ServiceOrder:
     def _settle(self, rows: npt.NDArray[np.int64]) -> None:
         """Leave out what misses a requirement or does not fit, each counted once, and put the rest in order."""
         rows = rows[np.isfinite(self.keys[rows])]
-        is_over = np.isinf(self.seconds[rows])
-        self.over += int(is_over.sum())
-        out = is_over
-        limited = self.seconds / self.column.ranks if self.is_prefill else self.seconds
+        seconds, rates = self.seconds[rows], self.rates[rows]
+        out = np.isinf(seconds)
+        self.over += int(out.sum())
+        limited = seconds / self.column.ranks[rows]
         kinds = (
-            (self._gpus_limit, self._gpus, True),
+            (self._gpus_limit, self._gpus[rows], True),
             (self._seconds_limit, limited, True),
-            (self._rate_limit, self.rates, False),
+            (self._rate_limit, rates, False),
         )
         for limit, figures, is_ceiling in kinds:
             if limit is not None:
-                is_missed = ~out & (exceeds if is_ceiling else falls_short)(figures[rows], limit)
+                is_missed = ~out & (exceeds if is_ceiling else falls_short)(figures, limit)
                 out = out | is_missed
-                self._miss(limit, figures[rows][is_missed], is_ceiling=is_ceiling)
-        self.keys[rows] = np.where(out, np.inf, self._needed(self.seconds[rows], limited[rows], self.rates[rows]))
+                self._miss(limit, figures[is_missed], is_ceiling=is_ceiling)
+        self.keys[rows] = np.where(out, np.inf, self._needed(seconds, limited, rates))
         self._order = np.argsort(self.keys, kind="stable")
 
     def _miss(self, limit: GoalLimit, figures: Figures, *, is_ceiling: bool) -> None:

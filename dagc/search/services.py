@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from dagc.plan.deployment import Options, Phase
 from dagc.plan.plan import Facts
-from dagc.search.bounds import Figures, LowerBounds, ServiceBound, rate
+from dagc.search.bounds import Figures, LowerBounds, ServiceBound, prompt_ranks, rate
 from dagc.search.candidate import Candidate, ServicePlan, ServiceShape, spell
 from dagc.search.space import Families, FamilyKey, Refusals, Space
 
@@ -43,9 +43,9 @@ class ServiceColumn:
     """Services of one phase that take so many GPUs. Arrays have shape (services,).
 
     `family` is the place of a service's in `families`. `requests` are those that it prefills at once, on `ranks` of
-    each replica, `running` those that it decodes at most. `is_tight` where bounds know the memory; seconds are infinite
-    where it does not fit.
-    `hoped` is TPOT at least if the caches hold all sequences: what is tried first goes by it.
+    each replica (1 of a decode service), `running` those that it decodes at most. `is_tight` where bounds know the
+    memory; seconds are infinite where it does not fit. `hoped` is TPOT at least if the caches hold all sequences: what
+    is tried first goes by it.
     """
 
     phase: Phase
@@ -149,7 +149,8 @@ class Services:
         # Prompts that come between steps, and memory of prefill, are known only where a bound is tightened.
         is_tight = is_full if phase is Phase.DECODE else np.zeros(len(services), dtype=np.bool_)
         requests, running = np.array(entering, dtype=np.int64), np.full(len(services), batch)
-        ranks = np.array([self._bounds.sharing(one.shape) for one in services], dtype=np.int64)
+        is_decode, facts = phase is Phase.DECODE, self._bounds.facts
+        ranks = np.array([1 if is_decode else prompt_ranks(facts, one.shape) for one in services], dtype=np.int64)
         return ServiceColumn(
             phase, gpus, batch, counts, services, family, requests, ranks, ttft, tpot, running, hoped, is_tight
         )

@@ -76,8 +76,7 @@ class GraphTimes:
 
     def __post_init__(self) -> None:
         """Nodes, and the functions of one number."""
-        layout = self.service.attention_pool.attention
-        ranks = layout.dp if layout else 1
+        ranks = self.service.attention_ranks
         self.steps = PricedSteps(self.plan, self.service)
         self.fullness = np.array([1 / ranks, *(one for one in _FULLNESS if one > 1 / ranks)])
         self.prompts = np.array(_tiled(128, 16, 2048, self.most_tokens), dtype=float)

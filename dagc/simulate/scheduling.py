@@ -35,8 +35,7 @@ def policies(plan: Plan, blocks: Sequence[int]) -> tuple[Policy, ...]:
 def _policy(plan: Plan, service: Service, blocks: int) -> Policy:
     workload, scheduler = plan.facts.workload, scheduler_of(plan)
     value, limits = limits_of(plan, service), step_limits(plan, service)
-    layout = service.attention_pool.attention
-    ranks = layout.dp if layout else 1
+    ranks = service.attention_ranks
     share = scheduler.output_share[ranks > 1]
     unit = _UNIT if workload.drafted else 1
     return Policy(

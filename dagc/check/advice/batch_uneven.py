@@ -25,8 +25,7 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
 
 
 def _parts(plan: Plan, service: Service) -> tuple[int, int]:
-    layout = service.attention_pool.attention
-    return plan.deployment.replicas * service.replicas, layout.dp if layout else 1
+    return plan.deployment.replicas * service.replicas, service.attention_ranks
 
 
 def _diagnostic(plan: Plan, service: Service, replicas: int, inner: int) -> Diagnostic:
