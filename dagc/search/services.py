@@ -84,8 +84,9 @@ class ServiceColumn:
         steps, tpot = facts.workload.output - 1, self.tpot if tpot is None else tpot
         if self.phase is Phase.PREFILL:
             return rate(self.requests, self.ttft)
-        seconds = steps * tpot if self.phase is Phase.DECODE else self.ttft + steps * tpot
-        return rate(self.running, seconds)
+        # Of a service that does not fit TPOT has no end, and an output of one token has no step.
+        decoding = steps * tpot if steps else np.where(np.isinf(tpot), np.inf, 0.0)
+        return rate(self.running, decoding if self.phase is Phase.DECODE else self.ttft + decoding)
 
 
 class Services:

@@ -147,6 +147,19 @@ def test_a_service_that_falls_is_counted_once() -> None:
     assert (order.alive, order.missed["tpot"].number, order.missed["tpot"].nearest) == (2, 1, 2.0)
 
 
+@pytest.mark.parametrize(("output", "rates"), [(1, (np.inf, 0)), (3, (2, 0))])
+def test_a_service_that_does_not_fit_has_no_rate(output: int, rates: tuple[float, float]) -> None:
+    """Of two services that decode four sequences by 1 s a step, one does not fit: TPOT has no end, at no step too."""
+    given = facts(SERVED.replace("output 16", f"output {output}"))
+    ones, number = np.ones(2), np.ones(2, dtype=np.int64)
+    services = [ServicePlan(ServiceShape(1, 1), phase=Phase.DECODE)] * 2
+    tpot = np.array([1.0, np.inf])
+    column = ServiceColumn(
+        Phase.DECODE, 1, 64, [], services, 0 * number, number, number, ones, tpot, 4 * number, ones, number > 0
+    )
+    assert column.rates(given).tolist() == list(rates)
+
+
 def test_what_would_do_is_priced_and_is_no_less_than_needed() -> None:
     """Nine tenths of the lowest TPOT of 64 in flight are asked for: at the load that is named a plan has it, at twice
     that none; the TPOT that is named is that of the best plan by TPOT.
