@@ -10,12 +10,12 @@ in decode its sequences); layers reuse the same memory, so one layer counts. Ele
     head           sequences · vocab / tp in fp32, on the last stage
 
 Communication buffers hold T · hidden for tp's reduction or the send between stages, and those of dispatch and
-combine. In prefill these are made to measure: what a rank sends (T · top · hidden) and what it receives under uniform
-routing (P · hidden); skewed routing sends more to some ranks. In decode they are made once, for any routing: each
-expert slot of the group has room for all tokens that a rank may dispatch (T over the ranks that hold the same tokens),
-to send and to receive, twice because steps alternate: 4 · slots · tokens · hidden. This is the layout of low-latency
-kernels (DeepEP's `LowLatencyLayout`). Where tokens are gathered, all tokens of the expert group and their sums are held
-in either phase.
+combine. Kernels of high throughput, in prefill, have them made to measure: what a rank sends (T · top · hidden) and
+what it receives under uniform routing (P · hidden); skewed routing sends more to some ranks. Those of low latency, in
+decode, have them made once, for any routing: each expert slot of the group has room for all tokens that a rank may
+dispatch (T over the ranks that hold the same tokens), to send and to receive, twice because steps alternate: 4 · slots
+· tokens · hidden (DeepEP's `LowLatencyLayout`). Where tokens are gathered, all tokens of the expert group and their
+sums are held in either phase.
 
 The core of attention is taken as fused (no score matrix: FlashAttention, Dao et al. 2022). Allocator slack is in the
 reserve.
@@ -71,7 +71,9 @@ def _exchanged(holding: Holding, phase: Phase) -> npt.NDArray[np.float64] | floa
         return 0.0
     if gathers_tokens(holding.plan, holding.service):
         return 2.0 * _gathered(holding, phase) * holding.shapes.hidden
-    return _fixed(holding) if phase is Phase.DECODE else _measured(holding, phase)
+    is_both = holding.service.phase is Phase.BOTH
+    is_fixed = phase is Phase.DECODE and holding.plan.facts.runtime.has_low_latency(is_both=is_both)
+    return _fixed(holding) if is_fixed else _measured(holding, phase)
 
 
 def _gathered(holding: Holding, phase: Phase) -> float:

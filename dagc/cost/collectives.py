@@ -7,8 +7,8 @@ Turns a communication's bytes and groups into seconds by rank. Who carries it (`
     all-reduce across nodes,     NCCL
     all-gather, reduce-scatter,
     all-to-all, send, receive
-    dispatch and combine         kernels like DeepEP's, normal in prefill, low-latency in decode; an all-to-all of NCCL
-                                 with `collectives nccl`
+    dispatch and combine         kernels like DeepEP's, normal in steps with prompts, else low-latency but where an
+                                 instance for both has one kernel; an all-to-all of NCCL with `collectives nccl`
 
 Where a device states a `launch`, hosts launch one by one, and members of a group come to it `LAUNCHES_APART` of them
 apart. A send and a receive wait for each other in the schedule instead.

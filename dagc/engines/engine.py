@@ -92,7 +92,10 @@ class Runtime:
     `most_gathered`: ranks of the widest expert group that gathers tokens where a plan names no exchange; wider ones
     dispatch them. None: as many ranks as a token chooses experts, in NVLink domains of one machine. `holds_pairs`:
     kernels for experts without an exchange keep room for every pair of a token and an expert, and bring those of other
-    ranks along between the products. `lays_rows`: DeepGEMM's kernels compute the rows of a dispatch. `merges_shared`:
+    ranks along between the products. `lays_rows`: DeepGEMM's kernels compute the rows of a dispatch.
+    `fixes_dispatch`: an instance has the same kernels of DeepEP in all steps, those of low latency where it decodes
+    only, so that one for both phases gathers where a plan names no exchange, at any width; else steps with prompts have
+    those of high throughput, and the others those of low latency. `merges_shared`:
     in decode shared experts are one more expert of the grouped product, or run beside it on a stream of their own: they
     add bytes and arithmetic to it, and no launches.
     `fuses_latents`: one matrix product makes the latent of queries and that of the cache, as both have one input.
@@ -113,17 +116,26 @@ class Runtime:
     most_gathered: int | None = 0
     holds_pairs: bool = False
     lays_rows: bool = True
+    fixes_dispatch: bool = False
     merges_shared: bool = False
     all_reduce: str | None = "custom"
     tunes_expert_shards: bool = True
 
-    def exchange(self, ranks: int, top: int, domain: int, written: ExpertExchange | None = None) -> ExpertExchange:
+    def has_low_latency(self, *, is_both: bool) -> bool:
+        """Whether steps without prompts dispatch by kernels of low latency, in an instance for both phases or not."""
+        return not (self.fixes_dispatch and is_both)
+
+    def exchange(
+        self, ranks: int, top: int, domain: int, written: ExpertExchange | None = None, *, is_both: bool
+    ) -> ExpertExchange:
         """The exchange of an expert group of so many ranks whose tokens choose `top` experts each.
 
-        `domain` is the number of GPUs that NVLink connects.
+        `domain` is the number of GPUs that NVLink connects, `is_both` as above.
         """
         if written is not None:
             return written
+        if not self.has_low_latency(is_both=is_both):
+            return ExpertExchange.GATHER
         of_top = top if domain <= MACHINE else 0
         most = of_top if self.most_gathered is None else self.most_gathered
         return ExpertExchange.GATHER if ranks <= most else ExpertExchange.DEEPEP
@@ -231,7 +243,8 @@ class Engine(ABC):
         if experts is None or not instance.exchanges_tokens:
             return instance.overlap > 1
         written = None if instance.exchange is None else ExpertExchange(instance.exchange)
-        found = self.runtime.exchange(experts.ep * experts.tp, instance.top, domain, written)
+        ranks, is_both = experts.ep * experts.tp, instance.phase is None
+        found = self.runtime.exchange(ranks, instance.top, domain, written, is_both=is_both)
         return instance.overlap > 1 or found is ExpertExchange.DEEPEP
 
     @abstractmethod

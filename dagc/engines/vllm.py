@@ -269,6 +269,7 @@ _V0_12 = VLLM(
         sums_experts=True,
         merges_shared=True,  # `shared_experts_stream`, vllm/model_executor/layers/fused_moe/layer.py
         most_gathered=8,
+        fixes_dispatch=True,  # `--all2all-backend`
         holds_pairs=True,  # `intermediate_cache1` of `fused_experts`, vllm/model_executor/layers/fused_moe
         # Tiles come from files that are shipped for shapes of whole layers, cut by tp or not, and hardly any for a part
         # of the experts: vllm/model_executor/layers/fused_moe/configs.

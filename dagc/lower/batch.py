@@ -68,6 +68,11 @@ class Batch:
         """Whether prompts are computed, rather than one token a sequence."""
         return self.phase is Phase.PREFILL
 
+    @property
+    def has_prompts(self) -> bool:
+        """Whether some of the tokens are of prompts."""
+        return self.is_prefill or self.piggybacked is not None
+
     def distinct(self, width: int) -> float:
         """Distinct tokens of the micro-batch over the `width` ranks of the stage."""
         return float(np.broadcast_to(self.tokens, (width,)).sum()) / self.copies

@@ -221,9 +221,9 @@ def _add_exchange(layer: MoeLayer, leg: type[Dispatch | Combine], output: Tensor
     groups = layer.stage.own.layout_groups(layer.layout, (AxisKind.EP,))
     out, back = _rows(layer), layer.routing.received
     row, (sent, taken) = (layer.row, (out, back)) if leg is Dispatch else (layer.result, (back, out))
-    kernel = ExchangeKernel.NORMAL if layer.batch.is_prefill else ExchangeKernel.LOW_LATENCY
     choices = Choices(layer.experts.top, layer.experts.groups, layer.experts.top_groups)
-    op = leg((AxisKind.EP,), groups, compress_uniform(sent * row), compress_uniform(taken * row), row, kernel, choices)
+    sent, taken = compress_uniform(sent * row), compress_uniform(taken * row)
+    op = leg((AxisKind.EP,), groups, sent, taken, row, layer.kernel, choices)
     span = layer.stage.axis_span(layer.layout, AxisKind.EP)
     return layer.builder.add(f"moe.{leg.name}", op, output, inputs=inputs, span=span)
 
@@ -270,7 +270,7 @@ def _grouped(layer: MoeLayer, matrix: Matrix, inputs: Load) -> GroupedGemm:
     held = shard(count + layer.stage.options.redundant, layer.layout.ep)
     layout = None
     if layer.exchanges and layer.stage.lays_rows:
-        layout = RowLayout.CONTIGUOUS if layer.batch.is_prefill else RowLayout.MASKED
+        layout = RowLayout.CONTIGUOUS if layer.kernel is ExchangeKernel.NORMAL else RowLayout.MASKED
     shared = _shared_part(layer)
     pairs = (routing.received, routing.hit), routing.fullest
     mean, fullest = [(compress_uniform(rows + shared.rows), hit + shared.hit) for rows, hit in pairs]

@@ -15,6 +15,7 @@ from dagc.lower.builder import TemplateBuilder
 from dagc.lower.routing import Routing
 from dagc.lower.stage import Stage
 from dagc.ops.load import Load, max_rank
+from dagc.ops.token_exchange import ExchangeKernel
 from dagc.plan.layout import Layout
 
 QUANTISED = (Dtype.FP8, Dtype.FP4, Dtype.NVFP4)
@@ -95,6 +96,12 @@ class MoeLayer:
     def exchanges(self) -> bool:
         """Whether tokens are sent to the ranks of their experts and back."""
         return self.layout.ep > 1 and not self.sums_experts and not self.gathers_group
+
+    @property
+    def kernel(self) -> ExchangeKernel:
+        """The kernel of that exchange."""
+        is_short = self.stage.has_low_latency and not self.batch.has_prompts
+        return ExchangeKernel.LOW_LATENCY if is_short else ExchangeKernel.NORMAL
 
     @property
     def reduced(self) -> tuple[AxisKind, ...]:

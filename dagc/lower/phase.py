@@ -166,6 +166,7 @@ class PhaseLowering:
             gathers_experts=gathers_tokens(self.plan, service),
             holds_pairs=self.plan.facts.runtime.holds_pairs,
             lays_rows=self.plan.facts.runtime.lays_rows,
+            has_low_latency=self.plan.facts.runtime.has_low_latency(is_both=service.phase is Phase.BOTH),
             merges_shared=self.plan.facts.runtime.merges_shared and service.options.overlap == 1,
             fuses_latents=self.plan.facts.runtime.fuses_latents,
             computes_mxfp4=Dtype.MXFP4 in self.plan.device_of(pool).flops,
@@ -276,7 +277,8 @@ class _StageLowering:
         is_drawn = kind.ffn is FfnKind.MOE and self.phase.plan.facts.workload.is_skewed
         drawn = layers if is_drawn else None
         name, streams = layer_name(kind), self._streams
-        experts = experts_setting(self.phase.service) if kind.ffn is FfnKind.MOE else ()
+        is_moe = kind.ffn is FfnKind.MOE
+        experts = (*experts_setting(self.phase.service), self.stage.has_low_latency) if is_moe else ()
 
         def build(key: str) -> Template:
             batches = self._batches

@@ -43,6 +43,7 @@ class Stage:
     `experts` is None for a dense model. `sums_experts`: the engine sends no tokens that all ranks of an expert group
     hold. `gathers_experts`: it gathers others rather than dispatch them. `holds_pairs`: without a dispatch its kernels
     bring the pairs of other ranks along between the products. `lays_rows`: rows of a dispatch go by DeepGEMM's kernels.
+    `has_low_latency`: DeepEP's kernels of low latency dispatch in steps without prompts, not those of high throughput.
     `merges_shared`: shared experts take no time of their own in decode but for what they read and compute.
     `fuses_latents`: it makes the latents of queries and cache in one product. `computes_mxfp4`: the experts' device has
     a peak for it, so that products of experts take tokens in few bits too. `pool` is the placement of the experts' own
@@ -62,6 +63,7 @@ class Stage:
     gathers_experts: bool = False
     holds_pairs: bool = False
     lays_rows: bool = True
+    has_low_latency: bool = True
     merges_shared: bool = False
     fuses_latents: bool = False
     computes_mxfp4: bool = False

@@ -21,7 +21,7 @@ from dagc.catalog.device import ClusterSpec, DeviceSpec
 from dagc.catalog.model import ModelSpec
 from dagc.diag.levels import Levels
 from dagc.engines.engine import NO_ENGINE, Engine, ExpertExchange, Runtime
-from dagc.plan.deployment import Deployment, Pool, Service
+from dagc.plan.deployment import Deployment, Phase, Pool, Service
 from dagc.plan.layout import Ranks
 from dagc.plan.splits import replica_sequences
 from dagc.plan.workload import Claim, Requirement, Workload
@@ -146,7 +146,9 @@ def gathers_tokens(plan: Plan, service: Service) -> bool:
     if experts is None or layout is None or options.overlap > 1 or len(service.pools) > 1:
         return False
     ranks, domain = layout.ep * layout.tp, plan.facts.cluster.gpus_per_node
-    return plan.facts.runtime.exchange(ranks, experts.top, domain, options.exchange) is ExpertExchange.GATHER
+    is_both = service.phase is Phase.BOTH
+    found = plan.facts.runtime.exchange(ranks, experts.top, domain, options.exchange, is_both=is_both)
+    return found is ExpertExchange.GATHER
 
 
 def sums_results(plan: Plan, service: Service) -> bool:

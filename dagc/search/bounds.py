@@ -89,8 +89,8 @@ class _Run(NamedTuple):
     counts: tuple[int, int]
 
 
-_Key = tuple[ServiceShape, Options, int]
-"""A service with the sequences that it prefills or decodes."""
+_Key = tuple[ServiceShape, Options, bool, int]
+"""A service, whether it is for both phases, and the sequences that it prefills or decodes."""
 
 
 class LowerBounds:
@@ -135,7 +135,10 @@ class LowerBounds:
         found = np.zeros((2, len(services)))
         for at, phase in enumerate(self._known):
             served = [i for i, (service, *_) in enumerate(services) if service.phase in (Phase.BOTH, phase)]
-            keys = [(one.shape, one.options, numbers[at]) for one, *numbers in (services[i] for i in served)]
+            keys = [
+                (one.shape, one.options, one.phase is Phase.BOTH, numbers[at])
+                for one, *numbers in (services[i] for i in served)
+            ]
             found[at, served] = self._seconds_of(phase, keys)
         return found
 
@@ -149,9 +152,11 @@ class LowerBounds:
             known.update(zip(new[start : start + PIECE], found.tolist(), strict=True))
         return [known[key] for key in keys]
 
-    def _run(self, shape: ServiceShape, options: Options, sequences: int, phase: Phase) -> _Run:
-        is_apart = shape.form is not PoolForm.SHARED
-        of_stage = StageConfig(shape.attention, shape.experts, is_apart, shape.inner_dp > 1, _of_stage(options))
+    def _run(self, shape: ServiceShape, options: Options, is_both: bool, sequences: int, phase: Phase) -> _Run:
+        of_stage = StageConfig(
+            shape.attention, shape.experts, shape.form is not PoolForm.SHARED, shape.inner_dp > 1, _of_stage(options),
+            is_both,
+        )  # fmt: skip
         sizes = _sizes(options.micro or shape.stages, -(-sequences // shape.replicas))
         row = self._layer_bounds.row
         return _Run(

@@ -55,7 +55,7 @@ class StageConfig(NamedTuple):
     """How a stage is cut, and the options of what is in it.
 
     `is_apart` where experts have ranks of their own, `is_scattered` where a part of attention's dp is inside cp, so
-    that the ranks with more sequences need not be the first.
+    that the ranks with more sequences need not be the first. `is_both` of a service for both phases.
     """
 
     attention: Degrees
@@ -63,6 +63,7 @@ class StageConfig(NamedTuple):
     is_apart: bool
     is_scattered: bool
     options: Options
+    is_both: bool = True
 
 
 TimesOf = Callable[[Sequence[Work]], Sequence[Picoseconds]]
@@ -171,6 +172,7 @@ class LayerBounds:
         """Rows of the parts, by part those of the larger and of the smaller half, as `_Row` has them."""
         options, is_prefill = config.options, phase is Phase.PREFILL
         exchanges = self._has_experts and options.overlap > 1 and config.experts.ep > 1 and not config.is_apart
+        has_low_latency = self._facts.runtime.has_low_latency(is_both=config.is_both)
         in_exchange, copies = exchanges and is_prefill, _copies(config, phase)
         attention = AttentionPart(
             phase, config.attention.tp, config.attention.cp, options.sequence_parallel, options.decode_context,
@@ -179,11 +181,13 @@ class LayerBounds:
         whole = self._sums_experts(options) and config.experts.ep * config.experts.tp == copies
         dispatches = config.is_apart or not (whole or self._gathers(config))
         experts = ExpertsPart(
-            phase, config.experts, options.redundant, options.overlap, in_exchange, config.is_apart, dispatches
-        )
+            phase, config.experts, options.redundant, options.overlap, in_exchange, config.is_apart, dispatches,
+            has_low_latency,
+        )  # fmt: skip
         exchange = ExchangePart(
-            phase, config.experts, options.redundant, copies, self._sums_experts(options), self._gathers(config)
-        )
+            phase, config.experts, options.redundant, copies, self._sums_experts(options), self._gathers(config),
+            has_low_latency,
+        )  # fmt: skip
         has_exchange = not config.is_apart and (config.experts.width > 1 or copies > 1)
         found: list[tuple[int, int, int, int]] = []
         for fewer, more, rest in halves:
@@ -204,7 +208,7 @@ class LayerBounds:
         if experts is None or options.overlap > 1:
             return False
         ranks, domain = config.experts.ep * config.experts.tp, self._facts.cluster.gpus_per_node
-        found = self._facts.runtime.exchange(ranks, experts.top, domain, options.exchange)
+        found = self._facts.runtime.exchange(ranks, experts.top, domain, options.exchange, is_both=config.is_both)
         return found is ExpertExchange.GATHER
 
     def _reduces_shared(self, config: StageConfig, phase: Phase) -> bool:

@@ -92,6 +92,7 @@ class ExpertsPart(NamedTuple):
     in_exchange: bool
     apart: bool
     dispatches: bool
+    has_low_latency: bool
 
 
 class ExchangePart(NamedTuple):
@@ -107,6 +108,7 @@ class ExchangePart(NamedTuple):
     copies: int
     sums: bool
     gathers: bool
+    has_low_latency: bool
 
 
 Work = tuple[AttentionPart | ExpertsPart | ExchangePart, Sequence[float]]
@@ -152,7 +154,7 @@ class Parts:
         layout = _layout((AxisKind.DP, count), (AxisKind.EP, part.experts.ep), (AxisKind.TP, part.experts.tp))
         stage = self._stage(_layout((AxisKind.DP, count * size)), layout, Options(overlap=part.overlap), size)
         each = np.repeat(np.array(tokens) * (_BELOW / size), size)
-        stage = replace(stage, gathers_experts=not part.dispatches)
+        stage = replace(stage, gathers_experts=not part.dispatches, has_low_latency=part.has_low_latency)
         workload = self.facts.workload
         batch = Batch(part.phase, each, each, 1, 1.0, workload.prompt, float(workload.prompt))
         builder = TemplateBuilder("", stage.span)
@@ -182,8 +184,9 @@ class Parts:
             (AxisKind.DP, count * size // group), (AxisKind.EP, part.experts.ep), (AxisKind.TP, part.experts.tp)
         )
         stage = replace(
-            self._stage(attention, experts, Options(), size), sums_experts=part.sums, gathers_experts=part.gathers
-        )
+            self._stage(attention, experts, Options(), size), sums_experts=part.sums, gathers_experts=part.gathers,
+            has_low_latency=part.has_low_latency,
+        )  # fmt: skip
         each = np.repeat(np.array(tokens) * (_BELOW * copies / group), size)
         prompt = self.facts.workload.prompt
         batch = Batch(part.phase, each, each, copies, 1.0, prompt, float(prompt))

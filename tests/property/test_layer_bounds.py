@@ -87,7 +87,7 @@ def _bounds(bounds: LayerBounds, stages: list[Stage]) -> Picoseconds:
     configs = [
         StageConfig(
             one.shape.attention, one.shape.experts, one.shape.form is not PoolForm.SHARED, one.shape.inner_dp > 1,
-            one.options,
+            one.options, one.phase is Phase.BOTH,
         )
         for one, _ in stages
     ]  # fmt: skip

@@ -105,7 +105,7 @@ def test_the_numbers_decide_what_dispatch_costs() -> None:
     inside the node in place of 7, so the network carries 14 parts in place of 8.
     """
     plain = checked(f"{FACTS}pp 4 < ep 16 ; tp 2 >")
-    vllm = checked(f"{FACTS}engine vllm\npp 4 < ep 16 ; tp 2 >")
+    vllm = checked(f"{FACTS}engine vllm\npp 4 < ep 16 [exchange deepep] ; tp 2 >")
     assert dispatch_nodes(plain) == {2}
     assert dispatch_nodes(vllm) == {8}
     assert plain.priced.timelines is not None

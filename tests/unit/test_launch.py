@@ -276,7 +276,7 @@ def test_what_a_workload_fixes_is_printed() -> None:
     for flag in ("--max-model-len 5000", "--max-num-seqs 128", "--max-num-batched-tokens 4096",
                  "--gpu-memory-utilization 0.92", "--kv-cache-dtype bfloat16", "--disable-prefix-caching",
                  '--speculative-config {"method":"mtp","num_speculative_tokens":1}',
-                 "--all2all-backend deepep_high_throughput"):  # fmt: skip
+                 "--all2all-backend allgather_reducescatter"):  # fmt: skip
         assert flag in lines["vllm"]
     for flag in ("--context-length 5000", "--max-running-requests 4096", f"--chunked-prefill-size {4096 * 32}",
                  "--mem-fraction-static 0.88", "--kv-cache-dtype bf16", "--disable-radix-cache",

@@ -12,11 +12,14 @@ from dagc.engines.engine import ExpertExchange
 from dagc.engines.registry import get_engine
 from dagc.graph.graph import PhaseGraph
 from dagc.graph.verify import verify
-from dagc.lower.lower import lower
+from dagc.lower.batch import StepLoad
+from dagc.lower.lower import lower, lower_step
+from dagc.lower.templates import LoweringCache
 from dagc.ops.communication import Pattern
-from dagc.ops.grouped_gemm import GroupedGemm
+from dagc.ops.grouped_gemm import GroupedGemm, RowLayout
 from dagc.ops.op import Lane
-from dagc.plan.deployment import Options
+from dagc.ops.token_exchange import Dispatch, ExchangeKernel
+from dagc.plan.deployment import Options, Phase
 from dagc.plan.plan import Plan
 from tests.unit.lowering_plans import DEEPSEEK_V3, layout, message, node, plan, service, template
 
@@ -89,15 +92,40 @@ def test_ranks_that_hold_the_same_tokens_gather_a_part_each() -> None:
 
 
 def test_wide_groups_dispatch_unless_the_plan_says_otherwise() -> None:
-    """More ranks than the engines' guides gather over, or than a token chooses experts (8)."""
-    for engine in ("vllm", "sglang", "trtllm"):
-        wide = plan(service(layout(dp=16), layout(ep=16)))
-        assert message(node(lowered(wide, engine), "moe.dispatch")).pattern is Pattern.ALL_TO_ALL
+    """More ranks than the engines' guides gather over, or than a token chooses experts (8). vLLM's kernels are those of
+    an instance, so that one for both phases has its default.
+    """
+    wide = plan(service(layout(dp=16), layout(ep=16)))
+    for engine, pattern in (
+        ("vllm", Pattern.ALL_GATHER),
+        ("sglang", Pattern.ALL_TO_ALL),
+        ("trtllm", Pattern.ALL_TO_ALL),
+    ):
+        assert message(node(lowered(wide, engine), "moe.dispatch")).pattern is pattern
     for written, pattern in ((ExpertExchange.GATHER, Pattern.ALL_GATHER), (ExpertExchange.DEEPEP, Pattern.ALL_TO_ALL)):
         for ranks in (8, 16):
             subject = plan(service(layout(dp=ranks), layout(ep=ranks), options=Options(exchange=written)))
             for engine in ("vllm", None):
                 assert message(node(lowered(subject, engine), "moe.dispatch")).pattern is pattern
+
+
+def test_steps_with_prompts_dispatch_by_kernels_of_high_throughput() -> None:
+    """Where kernels are those of an instance, so do steps without prompts; one that decodes only has the others."""
+    subject = plan(service(layout(dp=16), layout(ep=16), options=Options(exchange=ExpertExchange.DEEPEP)))
+    decode = replace(subject.deployment, services=(replace(subject.deployment.services[0], phase=Phase.DECODE),))
+    for engine, deployment, alone in (
+        ("sglang", subject.deployment, ExchangeKernel.LOW_LATENCY),
+        ("vllm", subject.deployment, ExchangeKernel.NORMAL),
+        ("vllm", decode, ExchangeKernel.LOW_LATENCY),
+    ):
+        of = replace(subject, deployment=deployment, facts=replace(subject.facts, engine=get_engine(engine)))
+        for tokens, kernel in ((0, alone), (100, ExchangeKernel.NORMAL)):
+            phase = lower_step(of, deployment.services[0], 8, StepLoad(500.0, tokens, 100), LoweringCache())
+            dispatch, up = (node(phase, key).op for key in ("moe.dispatch", "moe.experts.up"))
+            assert isinstance(dispatch, Dispatch)
+            assert isinstance(up, GroupedGemm)
+            layout_of = RowLayout.MASKED if kernel is ExchangeKernel.LOW_LATENCY else RowLayout.CONTIGUOUS
+            assert (dispatch.kernel, up.layout) == (kernel, layout_of)
 
 
 def test_tensorrt_llm_dispatches_over_an_nvlink_domain_of_several_machines() -> None:

@@ -26,7 +26,7 @@ def services_under(plan: Plan, rule: Code | None = None) -> Iterator[tuple[Engin
 
 
 def decode_exchanges(plan: Plan, rule: Code | None = None) -> Iterator[tuple[Engine, Service, int]]:
-    """Services that send tokens to experts by DeepEP in decode, with the most tokens of a rank in a step.
+    """Services that send tokens by kernels of low latency in decode, with the most tokens of a rank in a step.
 
     That is one for each sequence, and one for each draft. Silent where the workload is the default, or has no limit.
     """
@@ -36,6 +36,8 @@ def decode_exchanges(plan: Plan, rule: Code | None = None) -> Iterator[tuple[Eng
     for engine, service in services_under(plan, rule):
         attention, experts = service.attention_pool.attention, service.experts_pool.experts
         if service.phase is Phase.PREFILL or attention is None or experts is None:
+            continue
+        if not engine.runtime.has_low_latency(is_both=service.phase is Phase.BOTH):
             continue
         instance = instance_of(plan.deployment, service, plan.facts.model)
         if (
