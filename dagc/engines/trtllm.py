@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dagc.degrees import Degrees, Parallelism
-from dagc.engines.engine import Counted, Engine, ExpertSplit, LayerSplit, Reference, Runtime
+from dagc.engines.engine import Counted, Engine, ExpertSplit, Reference
 from dagc.engines.flags import Flag, Settings, write_flags
 from dagc.engines.instance import ROUTER_FILE, ROUTER_PORT, SETTINGS_FILE, Command, FrontRouter, Host, Instance
+from dagc.engines.runtime import LayerSplit, Runtime
 from dagc.engines.scheduler import ON, AfterEnd, CacheReservation, RequestRouter, Scheduler, fixed, switch
 
 

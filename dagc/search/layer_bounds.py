@@ -27,7 +27,7 @@ import numpy as np
 
 from dagc.catalog.model import FfnKind
 from dagc.degrees import Degrees
-from dagc.engines.engine import ExpertExchange
+from dagc.engines.runtime import ExpertExchange
 from dagc.graph.priced import Picoseconds
 from dagc.plan.deployment import Options, Phase
 from dagc.plan.plan import Facts

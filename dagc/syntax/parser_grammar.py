@@ -29,7 +29,6 @@ import lark
 from lark.grammar import Rule
 from lark.lexer import BasicLexer, LexerThread, TerminalDef
 
-from dagc.files import replace_file
 from dagc.source import Source
 from dagc.syntax.vocabulary import Token
 
@@ -127,6 +126,8 @@ def _content(parser: lark.Lark) -> bytes:
 
 
 def _build_and_keep(text: str, cache: Path) -> lark.Lark:
+    from dagc.files import replace_file
+
     parser = _build(text)
     # A full or read-only disk costs the next start some time, nothing else.
     with suppress(OSError):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from dagc.catalog.dtype import Dtype
-from dagc.engines.engine import ExpertExchange
 from dagc.engines.registry import get_engine
+from dagc.engines.runtime import ExpertExchange
 from dagc.graph.graph import PhaseGraph
 from dagc.graph.verify import verify
 from dagc.lower.lower import lower
