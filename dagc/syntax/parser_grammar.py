@@ -153,3 +153,8 @@ def _grammar_text() -> str:
     package = Path(__file__).resolve().parent.parent
     installed = package / "grammar" / "dagc.lark"
     return (installed if installed.is_file() else package.parent / "grammar" / "dagc.lark").read_text("utf-8")
+
+
+def lark_token(token: Token) -> lark.Token:
+    """A token as the parser takes it."""
+    return lark.Token(token.type, token.text, start_pos=token.start, end_pos=token.end)
