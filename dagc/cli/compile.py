@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dagc.cli.directories import plan_directory, strategy_directories
+from dagc.cli.directories import check_into
 from dagc.cli.inputs import Input, plan_arguments, required_input
 from dagc.cli.printing import finish, print_named
 from dagc.cli.progress import progress
@@ -105,25 +105,22 @@ def parsed_ranks(text: str) -> RankSelection:
 def _compile(
     given: Input, output: Path, renderer: str | None, request: Request | None, views: tuple[str, ...]
 ) -> tuple[Diagnostic, ...]:
-    from dagc.driver.check import check
     from dagc.driver.compile import export, outlook
     from dagc.export.publish import publish
     from dagc.export.text.summary import render_text
 
     diagnostics: list[Diagnostic] = []
     with progress() as say:
-        outcome = check(given.source, given.blocks, given.directory, say, given.levels)
+        outcome, strategies = check_into(given, output, say)
         diagnostics += outcome.diagnostics
-        directories = strategy_directories(checked.plan.name for checked in outcome.checked)
         print_named(outcome.checked[0].plan.facts.named if outcome.checked else ())
-        for checked in outcome.checked:
+        for checked, directory in strategies:
             say(f"drawing and writing {checked.plan.name}")
             if expected := outlook(checked):
                 click.echo(f"note: {escape(expected)}", err=True)
             product = export(checked, renderer, request, views)
             for note in product.notes:
                 click.echo(f"note: {escape(note)}", err=True)
-            directory = output / plan_directory(given.title) / directories[checked.plan.name]
             failures = publish(directory, "compile", product.files)
             diagnostics += (*product.diagnostics, *failures)
             click.echo(render_text(product.summary), nl=False)

@@ -10,6 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dagc.cli.inputs import Input
+
+if TYPE_CHECKING:
+    from dagc.driver.outcome import Checked, Outcome, Say
 
 SEARCH = "search"
 """The directory of `dagc search`, beside those of the strategies."""
@@ -31,6 +38,16 @@ def strategy_directories(names: Iterable[str]) -> dict[str, str]:
         found[name] = _named(name, taken)
         taken.add(found[name].casefold())
     return found
+
+
+def check_into(given: Input, output: Path, say: Say) -> tuple[Outcome, list[tuple[Checked, Path]]]:
+    """A plan checked, and each of its strategies with its directory below `output`."""
+    from dagc.driver.check import check
+
+    outcome = check(given.source, given.blocks, given.directory, say, given.levels)
+    directories = strategy_directories(checked.plan.name for checked in outcome.checked)
+    below = output / plan_directory(given.title)
+    return outcome, [(checked, below / directories[checked.plan.name]) for checked in outcome.checked]
 
 
 def _named(title: str, taken: set[str]) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dagc.cli.compile import parsed_ranks
-from dagc.cli.directories import plan_directory, strategy_directories
+from dagc.cli.directories import check_into
 from dagc.cli.inputs import Input, plan_arguments, required_input
 from dagc.cli.printing import finish
 from dagc.cli.progress import progress
@@ -55,21 +55,18 @@ def export(
 def _export(
     given: Input, output: Path, form: str, ranks: RankSelection | None, limit: int | None
 ) -> tuple[Diagnostic, ...]:
-    from dagc.driver.check import check
     from dagc.driver.export import export
     from dagc.export.publish import publish
 
     diagnostics: list[Diagnostic] = []
     with progress() as say:
-        outcome = check(given.source, given.blocks, given.directory, say, given.levels)
+        outcome, strategies = check_into(given, output, say)
         diagnostics += outcome.diagnostics
-        directories = strategy_directories(checked.plan.name for checked in outcome.checked)
-        for checked in outcome.checked:
+        for checked, directory in strategies:
             say(f"writing {checked.plan.name}")
             made = export(checked, form, ranks, limit)
             for note in made.notes:
                 click.echo(f"note: {escape(note)}", err=True)
-            directory = output / plan_directory(given.title) / directories[checked.plan.name]
             failures = publish(directory, f"export {form}", made.files) if made.files else ()
             diagnostics += (*made.diagnostics, *failures)
             if made.files and not failures:

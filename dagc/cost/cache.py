@@ -20,7 +20,7 @@ from dagc.catalog.cache import entry_bytes, index_bytes, state_bytes
 from dagc.catalog.model import LayerKind, ModelShapes
 from dagc.cost.holding import Bytes, Holding
 from dagc.degrees import AxisKind
-from dagc.engines.engine import rounded_up
+from dagc.engines.runtime import rounded_up
 from dagc.plan.deployment import Phase
 
 

@@ -168,6 +168,16 @@ class Diagnostic:
         """Whether the compiler cannot go on after it."""
         return self.is_error and self.code.family in STOPPING
 
+    @property
+    def is_of_text(self) -> bool:
+        """Whether it is of syntax or a name."""
+        return self.code.family in (Family.SYNTAX, Family.NAMES)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether what it offers, or fixes in the text, is tried before it is shown."""
+        return bool(self.offers) or self.is_of_text
+
     def settled(self, holds: Callable[[Choice], bool]) -> Diagnostic:
         """The same with the ways out that hold, each named in help; those that apply are fixes."""
         kept = tuple(_kept(offer, holds) for offer in self.offers)

@@ -6,19 +6,24 @@ with one bad strategy still has the others.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dagc.diag.diagnostic import in_order
+from dagc.diag.diagnostic import Diagnostic, in_order
 from dagc.diag.levels import Levels
 from dagc.driver.front import read_plan, stops
-from dagc.driver.offers import Trial
-from dagc.driver.outcome import Blocks, Checked, GivenLevels, Outcome, Say
+from dagc.driver.outcome import Blocks, GivenLevels, Outcome, Say
 from dagc.driver.strategies import check_strategy, price_plan
 from dagc.facts.rules import declare_levels
 from dagc.plan.workload import AS_PLANNED, LoadSample
 from dagc.source import Source
+from dagc.syntax.tree import NamedStrategy
+
+if TYPE_CHECKING:
+    from dagc.driver.offers import Trial
 
 
 def silent(_: str) -> None:
@@ -43,17 +48,32 @@ def check(
     found = list(wrong)
     known = read_plan(source, blocks, directory, found)
     if known is None:
-        trial = Trial(source, blocks, directory, levels)
-        return Outcome(in_order(trial.settle(found)), ())
+        settle = _settling(source, blocks, directory, levels)
+        return Outcome(in_order(settle(found)), ())
     file, facts = known
     is_readable = not stops(found)
     pricing = partial(price_plan, say=say, sample=sample) if is_readable else None
     checked = [check_strategy(strategy, facts, found, pricing) for strategy in file.strategies]
     levels = levels.over(facts.rules.levels)
-    trial = Trial(source, blocks, directory, levels, file.strategies)
-    settled = trial.settle(levels.applied(found))
-    return Outcome(in_order(settled), tuple(_settled(one, trial, levels) for one in checked if one))
+    settle = _settling(source, blocks, directory, levels, file.strategies)
+    settled = settle(levels.applied(found))
+    strategies = [replace(one, diagnostics=settle(levels.applied(one.diagnostics))) for one in checked if one]
+    return Outcome(in_order(settled), tuple(strategies))
 
 
-def _settled(checked: Checked, trial: Trial, levels: Levels) -> Checked:
-    return replace(checked, diagnostics=trial.settle(levels.applied(checked.diagnostics)))
+def _settling(
+    source: Source, blocks: Blocks, directory: Path, levels: Levels, strategies: tuple[NamedStrategy, ...] = ()
+) -> Callable[[Iterable[Diagnostic]], tuple[Diagnostic, ...]]:
+    """What settles the diagnostics of a plan; the trial of their offers is made for the first that has some."""
+
+    @cache
+    def trial() -> Trial:
+        from dagc.driver.offers import Trial
+
+        return Trial(source, blocks, directory, levels, strategies)
+
+    def settle(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+        every = tuple(diagnostics)
+        return trial().settle(every) if any(one.is_open for one in every) else every
+
+    return settle

@@ -13,6 +13,7 @@ from dagc.cost.admission import admitted
 from dagc.cost.memory import rank_memory
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.graph.priced import PICOSECONDS
+from dagc.memory_limit import SIMULATION_TOO_LARGE, default_limit, size_text
 from dagc.plan.interleaving import are_alike, is_in_waves
 from dagc.plan.plan import Plan
 from dagc.plan.step_limits import server_overhead
@@ -20,7 +21,6 @@ from dagc.plan.workload import LoadSample, Requirement, Workload
 from dagc.results.load import Saturation, ServerTime, SimulatedLoad, simulated_load, simulated_value
 from dagc.results.quantity import satisfies
 from dagc.results.simulation import Sweep, SweepOver, SweepPoint
-from dagc.schedule.limits import SIMULATION_TOO_LARGE, default_limit, size_text
 from dagc.simulate.capacity import CacheCapacity, RefusedPrompt, RefusedRequest, cache_capacity, refused, refused_prompt
 from dagc.simulate.graph_times import GraphTimes
 from dagc.simulate.kernel import MOST_BYTES, SimulationTooLarge
@@ -57,8 +57,6 @@ PRECISION = 0.02
 
 SHARES = (0.1, 0.25, 0.5, 0.7, 0.8, 0.9, 0.95)
 """Loads of a sweep as shares of the highest, before the search between two of them."""
-
-_CEILINGS = ("<", "<=")
 
 _MOST_TOKENS = 1 << 17
 """Tokens of a step up to which times are priced."""
@@ -282,7 +280,7 @@ class StrategyLoad:
 
     def _ceilings(self) -> Iterator[tuple[str, float]]:
         """Limits in seconds on times of a request, the lowest last."""
-        limits = (one for one in self.plan.facts.requirements if one.comparison in _CEILINGS)
+        limits = (one for one in self.plan.facts.requirements if one.is_ceiling)
         times = [one for one in limits if one.name in ("ttft", "tpot", "latency", "e2e")]
         for limit in sorted(times, key=lambda one: -one.figure.value):
             yield "tpot" if limit.name == "latency" else limit.name, limit.figure.value

@@ -17,17 +17,20 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dagc.diag.diagnostic import Diagnostic, Edit, Family, Fix
 from dagc.diag.levels import Levels
 from dagc.driver.front import read_plan, resolve_strategy, stops
 from dagc.driver.outcome import Blocks, Priced
 from dagc.driver.strategies import check_strategy, price_plan, size_plan
-from dagc.engines.engine import Engine
 from dagc.plan.plan import Plan, missing_rates
 from dagc.plan.workload import AS_PLANNED
 from dagc.source import Source, Span
 from dagc.syntax.tree import NamedStrategy
+
+if TYPE_CHECKING:
+    from dagc.engines.engine import Engine
 
 _MOST, _EACH = 2_000_000, 5_000
 """Characters that are compiled to try what is offered, and what a compilation counts at least, so that a text of many
@@ -65,10 +68,10 @@ class Trial:
 
     def settle(self, diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
         """The diagnostics with those of their offers that hold."""
-        return tuple(self._settled(one) if one.offers or _is_of_text(one) else one for one in diagnostics)
+        return tuple(self._settled(one) if one.is_open else one for one in diagnostics)
 
     def _settled(self, diagnostic: Diagnostic) -> Diagnostic:
-        if _is_of_text(diagnostic):
+        if diagnostic.is_of_text:
             kept = tuple(
                 fix for fix in diagnostic.fixes if self._work > _MOST or self._reads_better(diagnostic, fix, hidden=1)
             )
@@ -127,7 +130,7 @@ class Trial:
         known = read_plan(source, blocks, self.directory, found)
         for strategy in known[0].strategies if known else ():
             resolve_strategy(strategy, found)
-        return _counted(filter(_is_of_text, found))
+        return _counted(one for one in found if one.is_of_text)
 
     def _compiled(self, source: Source, blocks: Blocks, only: str | None) -> _Found:
         found: list[Diagnostic] = []
@@ -142,10 +145,6 @@ class Trial:
                 check_strategy(strategy, facts, found, pricing)
         levelled = self.levels.over(facts.rules.levels).applied(found)
         return _counted(levelled, "model" in facts.defaulted)
-
-
-def _is_of_text(diagnostic: Diagnostic) -> bool:
-    return diagnostic.code.family in (Family.SYNTAX, Family.NAMES)
 
 
 def _priced(plan: Plan, found: list[Diagnostic]) -> Priced:

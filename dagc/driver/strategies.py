@@ -217,7 +217,7 @@ def beyond_memory(phases: Iterable[PhaseGraph], plan: Plan) -> Diagnostic | None
     needed = arrays * ENTRY_BYTES
     if needed <= SMALL:
         return None
-    from dagc.schedule.limits import SCHEDULE_TOO_LARGE, default_limit, size_text
+    from dagc.memory_limit import SCHEDULE_TOO_LARGE, default_limit, size_text
 
     limit = default_limit()
     if needed <= limit:

@@ -42,8 +42,8 @@ class Instance:
     `phase` is `prefill` or `decode` where the other has its own instances. `layers` are those of each stage where they
     were written, `redundant` the expert slots beyond `experts`, the model's (None: unknown or none). `overlap` is 2
     where two halves of a micro-batch hide each other's communication. `exchange` is `gather` or `deepep` where it was
-    written, `top` how many experts a token chooses. `dense_ffn` is the width of dense layers, 0 where all layers have
-    experts; `is_sparse`: attention selects which tokens it reads.
+    written. `dense_ffn` is the width of dense layers, 0 where all layers have experts; `is_sparse`: attention selects
+    which tokens it reads.
     """
 
     sizes: Parallelism
@@ -55,7 +55,6 @@ class Instance:
     decode_context: int = 1
     sequence_parallel: bool = False
     exchange: str | None = None
-    top: int = 0
     dense_ffn: int = 0
     is_sparse: bool = False
     serving: ServingSettings = field(default_factory=ServingSettings)

@@ -12,9 +12,10 @@ from dataclasses import replace
 from math import lcm
 
 from dagc.degrees import Degrees, Parallelism
-from dagc.engines.engine import Counted, Engine, ExpertSplit, LayerSplit, Reference, Runtime
+from dagc.engines.engine import Counted, Engine, ExpertSplit, Reference
 from dagc.engines.flags import Flag, Settings, write_flags
 from dagc.engines.instance import Command, Host, Instance
+from dagc.engines.runtime import LayerSplit, Runtime
 
 
 class Megatron(Engine):

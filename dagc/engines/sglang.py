@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dagc.degrees import Degrees, Parallelism
-from dagc.engines.engine import Counted, Engine, ExpertSplit, LayerSplit, Reference, Runtime
+from dagc.engines.engine import Counted, Engine, ExpertSplit, Reference
 from dagc.engines.flags import Flag, Settings, write_flags
 from dagc.engines.instance import Command, FrontRouter, Host, Instance, layer_partition
+from dagc.engines.runtime import LayerSplit, Runtime
 from dagc.engines.scheduler import AfterEnd, CacheReservation, RequestRouter, Scheduler, SchedulerLimit, fixed, switch
 
 DISPATCH_TOKENS, MOST_DISPATCH_TOKENS = 128, 1024

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dagc.degrees import Degrees, Parallelism
-from dagc.engines.engine import Counted, Engine, ExpertSplit, LayerSplit, Reference, Runtime
+from dagc.engines.engine import Counted, Engine, ExpertSplit, Reference
 from dagc.engines.flags import Flag, Settings, write_flags
 from dagc.engines.instance import ROUTER_FILE, ROUTER_PORT, SETTINGS_FILE, Command, FrontRouter, Host, Instance
+from dagc.engines.runtime import LayerSplit, Runtime
 from dagc.engines.scheduler import ON, AfterEnd, CacheReservation, RequestRouter, Scheduler, fixed, switch
 
 
@@ -230,9 +231,9 @@ _V1_0 = TensorRTLLM(
         fuses_latents=True,  # `kv_a_proj_with_mqa`, modules/attention.py
         sums_experts=True,
         merges_shared=True,  # `maybe_execute_in_parallel` of the shared expert, _torch/models/modeling_deepseekv3.py
-        # `select_alltoall_method_type`, _torch/modules/fused_moe: no all-to-all of moe_ep <= top_k in 1.0. On GB200 and
-        # GB300 measured decode workers of eight ranks fit its all-to-all over NVLink of 1.2 and later, and are a third
-        # faster than a gather.
+        # `select_alltoall_method_type`, _torch/modules/fused_moe: an all-to-all where NVLink connects several machines,
+        # else only with `TRTLLM_CAN_USE_DEEP_EP`, which is off. On GB200 and GB300 measured decode workers of eight
+        # ranks fit that over NVLink of 1.2 and later, and are a third faster than a gather.
         most_gathered=None,
         lays_rows=False,  # CUTLASS and trtllm-gen
         all_reduce="trtllm",

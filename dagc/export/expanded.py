@@ -61,7 +61,7 @@ class Expanded:
 
 
 def expand(priced: PricedPhase) -> Expanded:
-    """The whole expansion of one replica. See `dagc.schedule.limits` for whether it fits before calling."""
+    """The whole expansion of one replica. See `dagc.memory_limit` for whether it fits before calling."""
     size = count(priced.graph)
     whole = _empty(0, size.rows, 0, size.edges, size.rows)
     firsts = [_fill(whole, chunk, priced) for chunk in chunks(priced.graph)]

@@ -22,8 +22,8 @@ from dagc.export.trace.kineto import kineto_files
 from dagc.export.trace.perfetto import perfetto_trace
 from dagc.export.trace.trace_json import trace_json
 from dagc.export.trace.tracks import Traced, first_rank
+from dagc.memory_limit import NO_SUCH_RANK, default_limit, refusal, size_text
 from dagc.plan.plan import Plan
-from dagc.schedule.limits import NO_SUCH_RANK, default_limit, refusal, size_text
 from dagc.schedule.timeline import Timeline
 
 JSON_SLICE, PERFETTO_SLICE, KINETO_SLICE = 440, 160, 170

@@ -15,10 +15,8 @@ from dagc.ops.attention_core import AttentionCore
 from dagc.ops.gemm import Router
 from dagc.ops.load import Load
 from dagc.ops.recurrence import Recurrence
-from dagc.plan.layout import Ranks
+from dagc.plan.layout import Ranks, ranges_text
 from dagc.units import format_seconds
-
-_RUNS_SHOWN = 4
 
 
 def phase_names(graph: Graph) -> tuple[str, ...]:
@@ -31,11 +29,8 @@ def rank_text(ranks: Ranks, noun: str = "rank") -> str:
     """`rank 3`, `ranks 0-31`, `ranks 0-1, 8-9`; a long list of gaps ends in its count."""
     if ranks.size == 1:
         return f"{noun} {int(ranks[0])}"
-    ordered = np.sort(ranks)
-    breaks = np.flatnonzero(np.diff(ordered) != 1) + 1
-    runs = [(int(part[0]), int(part[-1])) for part in np.split(ordered, breaks)]
-    shown = ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs[:_RUNS_SHOWN])
-    return f"{noun}s {shown}, … ({ranks.size} in all)" if len(runs) > _RUNS_SHOWN else f"{noun}s {shown}"
+    shown, is_whole = ranges_text(ranks)
+    return f"{noun}s {shown}" if is_whole else f"{noun}s {shown}, … ({ranks.size} in all)"
 
 
 def time_text(picoseconds: float) -> str:

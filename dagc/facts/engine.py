@@ -23,10 +23,8 @@ _MOST = 10**8
 FIELDS = (Field("version", FieldKind.NAME, sample='"0.12.0"'),)
 
 
-def declare_engine(block: Block | None) -> tuple[Engine | None, tuple[Diagnostic, ...]]:
-    """The profile of a block; None without a block, and with the diagnostics when something in it is wrong."""
-    if block is None:
-        return None, ()
+def declare_engine(block: Block) -> tuple[Engine | None, tuple[Diagnostic, ...]]:
+    """The engine of a block; None with the diagnostics when something in it is wrong."""
     name = block.head[0] if len(block.head) == 1 else None
     if not isinstance(name, Word):
         return None, (_head(block),)

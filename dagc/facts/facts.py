@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dagc.catalog.device import ClusterSpec, DeviceSpec
 from dagc.catalog.model import ModelSpec
@@ -19,7 +20,6 @@ from dagc.diag.diagnostic import Code, Diagnostic, Label
 from dagc.diag.fixing import asked, meant, spelling
 from dagc.facts.claims import declare_claims, declare_requirements
 from dagc.facts.cluster import declare_cluster, unknown_cluster
-from dagc.facts.engine import declare_engine
 from dagc.facts.model import declare_model
 from dagc.facts.rules import declare_rules
 from dagc.facts.workload import DEFAULT as NO_WORKLOAD
@@ -29,6 +29,9 @@ from dagc.plan.workload import Claim
 from dagc.source import Span
 from dagc.syntax.tree import Axis, Block, Fold, Option, PlanFile, Pools, Scope, Strategy, Word
 from dagc.syntax.vocabulary import BLOCKS, STRATEGY
+
+if TYPE_CHECKING:
+    from dagc.engines.engine import Engine
 
 REPEATED_BLOCK = Code("N115", "repeated-block")
 UNKNOWN_STRATEGY = Code("N116", "unknown-strategy")
@@ -61,7 +64,7 @@ def declare_facts(
     problems += wrong
     requirements, wrong = declare_requirements(blocks.get("require"))
     problems += wrong
-    engine, wrong = declare_engine(blocks.get("engine"))
+    engine, wrong = _engine(blocks.get("engine"))
     problems += wrong
     claims, wrong = _claims(file)
     problems += wrong
@@ -86,6 +89,14 @@ def declare_facts(
         named=_named(blocks, model, cluster, devices),
     )
     return (_of_text(facts) if unknown else facts), tuple(problems)
+
+
+def _engine(block: Block | None) -> tuple[Engine | None, tuple[Diagnostic, ...]]:
+    if block is None:
+        return None, ()
+    from dagc.facts.engine import declare_engine
+
+    return declare_engine(block)
 
 
 def _named(

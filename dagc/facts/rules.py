@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from dagc.catalog.presets import unknown_name
-from dagc.diag import explain
 from dagc.diag.diagnostic import Code, Diagnostic, Family, Label
 from dagc.diag.levels import AdviceLevel, Levels
 from dagc.facts.fields import BAD_VALUE, REPEATED_FIELD, Field, FieldKind, read_fields
@@ -89,6 +88,8 @@ def _read_level(entry: Entry, reading: _Reading) -> None:
 
 def _advice(place: Span) -> Code | Diagnostic:
     """The advice that a code or name means, in any case of letters."""
+    from dagc.diag import explain
+
     word = place.text.strip('"')
     every = {name: one.code for one in explain.listed() for name in (one.code.code.lower(), one.code.name)}
     code = every.get(word.lower())

@@ -9,11 +9,7 @@ keeps one vector a position that is key and value of all heads, and entries that
 Between projection and core lie kernels of their own: norms of queries and keys or of latents, and rotary embedding of
 heads. A norm over all heads needs the sum of squares of those on other ranks: two numbers a token, all-reduced (as
 vLLM's `MiniMaxText01RMSNormTP` does). Rotary embedding of latents is a part of the kernels of their core, with whose
-measurements it was timed. Biases and sinks are not counted.
-
-An indexer (keys `attention.index*`) that chooses for all heads lies whole on every rank of tp (DeepSeek sparse
-attention). Where KV heads choose for themselves, it is cut with them, and takes queries and keys in one product
-(MiniMax-M3).
+measurements it was timed. Biases and sinks are not counted. `indexer` has what chooses positions.
 """
 
 from __future__ import annotations
@@ -22,7 +18,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from dagc.catalog.attention import Attention, AttentionKind, Reach
-from dagc.catalog.cache import index_bytes
 from dagc.catalog.dtype import Dtype
 from dagc.catalog.model import LayerKind
 from dagc.catalog.part import Part
@@ -45,7 +40,6 @@ from dagc.ops.all_reduce import AllReduce
 from dagc.ops.attention_core import KeyValues
 from dagc.ops.elementwise import Activation, HeadNorm, Rotary
 from dagc.ops.gemm import Gemm
-from dagc.ops.indexer import IndexerInputs, IndexerScores
 from dagc.ops.load import max_rank
 
 
@@ -97,7 +91,7 @@ def _heads(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form) ->
     part, source = form.part, builder.last
     _add_projection(builder, stage, batch, part)
     queries = _add_positions(builder, stage, batch, part)
-    add_indexer(builder, stage, batch, part, (source, source))
+    _add_indexer(builder, stage, batch, part, (source, source))
     core = Core(KeyValues.HEADS, part.heads, part.kv_heads, part.head_dim, part.value_dim, stage.shapes.kv_dtype)
     cache = None
     if not part.reads_other:
@@ -142,7 +136,7 @@ def _latent(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form) -
     whole = form.whole
     source = builder.last
     lowered, queries = _add_queries(builder, stage, batch, form, whole.cached)
-    add_indexer(builder, stage, batch, whole, (source, lowered))
+    _add_indexer(builder, stage, batch, whole, (source, lowered))
     _add_down(builder, stage, batch, whole.cached, source, lowered)
     attend = _expanded if batch.is_prefill and whole.indexer is None else _absorbed
     attend(builder, stage, batch, form, queries)
@@ -155,7 +149,7 @@ def _shared(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form) -
     """Shared attention up to the latents of the groups' results; their width on one rank."""
     part, source = form.part, builder.last
     lowered, queries = _add_queries(builder, stage, batch, form, part.head_dim)
-    add_indexer(builder, stage, batch, form.whole, (source, lowered))
+    _add_indexer(builder, stage, batch, form.whole, (source, lowered))
     written = _add_down(builder, stage, batch, part.head_dim, source, lowered)
     if part.ratio:
         series = 2 * (2 if part.indexer else 1) * part.head_dim
@@ -262,30 +256,9 @@ _BLOCKS: Mapping[AttentionKind, Callable[[TemplateBuilder, Stage, Batch, _Form],
 """How each kind of attention is built up to its output projection; each gives the width of what that takes."""
 
 
-def add_indexer(builder: TemplateBuilder, stage: Stage, batch: Batch, form: Attention, ends: tuple[int, int]) -> None:
-    """The indexer of a layer, nothing where it has none of its own. `ends`: the layer's input, the queries' latent."""
-    indexer = form.own_indexer
-    if indexer is None:
-        return
-    source, latent = ends
-    width, tokens = indexer.heads * indexer.head_dim, max_rank(batch.tokens)
-    series = 4 if form.ratio else 1
-    beside = width if indexer.by_head else indexer.heads
-    key = stage.matrix(series * indexer.head_dim + beside, stage.shapes.hidden, Part.ATTENTION)
-    keyed = stage.tensor({"t": tokens, "c": indexer.head_dim + (width if indexer.by_head else 0)})
-    asked, products = keyed, list[int]()
-    if not indexer.by_head:
-        queries = stage.matrix(width, form.q_lora, Part.ATTENTION)
-        asked = stage.tensor({"t": tokens, "h": indexer.heads, "d": indexer.head_dim})
-        products.append(add_gemm(builder, stage, "attention.index_queries", batch.tokens, queries, asked, (latent,)))
-    products.append(add_gemm(builder, stage, "attention.index_key", batch.tokens, key, keyed, (source,)))
-    made = IndexerInputs(Part.ATTENTION, batch.tokens, width + indexer.head_dim, stage.activation)
-    ready = builder.add("attention.index_inputs", made, asked, inputs=tuple(products))
-    chosen = stage.tensor({"t": tokens, "k": indexer.top})
-    positions, pairs = batch.positions(Reach()), batch.pairs(Reach())
-    heads = indexer.heads, indexer.head_dim
-    dtype = stage.activation if indexer.by_head else Dtype.FP8
-    scores = IndexerScores(
-        batch.tokens, batch.sequences, positions, pairs, *heads, form.ratio or 1, index_bytes(form), dtype
-    )
-    builder.add("attention.index", scores, chosen, inputs=(ready,))
+def _add_indexer(builder: TemplateBuilder, stage: Stage, batch: Batch, form: Attention, ends: tuple[int, int]) -> None:
+    """The indexer of a layer that has one of its own. `ends`: the layer's input, the queries' latent."""
+    if form.own_indexer is not None:
+        from dagc.lower.indexer import add_indexer
+
+        add_indexer(builder, stage, batch, form, form.own_indexer, ends)

@@ -17,7 +17,6 @@ from dagc.lower.builder import TemplateBuilder
 from dagc.lower.experts import add_moe
 from dagc.lower.ffn import add_dense_ffn
 from dagc.lower.mixer import add_mixer
-from dagc.lower.overlap import interleave
 from dagc.lower.routing import ExpertChoice, popularity_ranks, slot_chances
 from dagc.lower.stage import (
     Stage,
@@ -286,6 +285,8 @@ class _StageLowering:
             builders = [self._fill_layer(key, kind, batch, drawn, beside) for batch in batches]
             if len(builders) == 1:
                 return builders[0].template()
+            from dagc.lower.overlap import interleave
+
             return interleave(key, (builders[0].nodes, builders[1].nodes))
 
         identity = (self.sequences, self._pattern, streams, drawn, kind, experts)

@@ -14,7 +14,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from dagc.engines.engine import ExpertExchange, LayerSplit
+from dagc.engines.runtime import ExpertExchange, LayerSplit
 from dagc.plan.layout import Layout, Ranks
 from dagc.source import Span
 from dagc.syntax.tree import NamedStrategy

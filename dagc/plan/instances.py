@@ -31,7 +31,6 @@ def instance_of(
         decode_context=options.decode_context,
         sequence_parallel=options.sequence_parallel,
         exchange=options.exchange,
-        top=model.experts.top if model.experts else 0,
         dense_ffn=0 if model.is_dense else model.dense_ffn or 0,
         is_sparse=model.attention is not None and model.attention.indexer is not None,
         serving=serving or ServingSettings(),

@@ -20,6 +20,16 @@ from dagc.source import Span
 
 Ranks = npt.NDArray[np.int64]
 
+_RUNS_SHOWN = 4
+
+
+def ranges_text(ranks: Ranks) -> tuple[str, bool]:
+    """`3`, `0-31`, `0-1, 8-9`; and whether that is all of them: of many gaps the first are named."""
+    ordered = np.sort(ranks)
+    runs = [(int(run[0]), int(run[-1])) for run in np.split(ordered, np.flatnonzero(np.diff(ordered) != 1) + 1)]
+    shown = ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs[:_RUNS_SHOWN])
+    return shown, len(runs) <= _RUNS_SHOWN
+
 
 @dataclass(frozen=True, slots=True)
 class Factor:

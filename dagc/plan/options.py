@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from dagc.degrees import AxisKind
-from dagc.engines.engine import ExpertExchange
+from dagc.engines.runtime import ExpertExchange
 from dagc.plan.deployment import Options
 from dagc.plan.scopes import Kind
 from dagc.source import Span

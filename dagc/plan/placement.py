@@ -8,10 +8,13 @@ are only attention or only experts stay as they are, because no engine has them.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from dagc.engines.engine import Engine
 from dagc.plan.deployment import Deployment, Pool, Role, Service
 from dagc.plan.layout import Layout
+
+if TYPE_CHECKING:
+    from dagc.engines.engine import Engine
 
 
 def placed(deployment: Deployment, engine: Engine | None) -> Deployment:

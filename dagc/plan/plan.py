@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -20,13 +21,16 @@ from dagc.catalog.calibration import Work
 from dagc.catalog.device import ClusterSpec, DeviceSpec
 from dagc.catalog.model import ModelSpec
 from dagc.diag.levels import Levels
-from dagc.engines.engine import NO_ENGINE, Engine, ExpertExchange, Runtime
+from dagc.engines.runtime import NO_ENGINE, ExpertExchange, Runtime
 from dagc.plan.deployment import Deployment, Phase, Pool, Service
 from dagc.plan.layout import Ranks
 from dagc.plan.splits import replica_sequences
 from dagc.plan.workload import Claim, Requirement, Workload
 from dagc.source import Span
 from dagc.units import Dimension
+
+if TYPE_CHECKING:
+    from dagc.engines.engine import Engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +151,7 @@ def gathers_tokens(plan: Plan, service: Service) -> bool:
         return False
     ranks, domain = layout.ep * layout.tp, plan.facts.cluster.gpus_per_node
     is_both = service.phase is Phase.BOTH
-    found = plan.facts.runtime.exchange(ranks, experts.top, domain, options.exchange, is_both=is_both)
+    found = plan.facts.runtime.exchange(ranks, domain, options.exchange, is_both=is_both)
     return found is ExpertExchange.GATHER
 
 

@@ -9,7 +9,7 @@ of it. It explains nothing: the rules of `dagc.check.hierarchy` turn faults into
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from dagc.degrees import AxisKind
@@ -152,6 +152,15 @@ def subtrees(strategy: Strategy) -> Iterator[Strategy]:
     yield strategy
     for part in parts(strategy):
         yield from subtrees(part)
+
+
+def substitute(tree: Strategy, old: Strategy, new: Strategy | None) -> Strategy:
+    """The tree with `new` in the place of the part that is the object `old`."""
+    if tree is old:
+        return old if new is None else new
+    if isinstance(tree, Fold | Pools):
+        return replace(tree, branches=tuple(substitute(branch, old, new) for branch in tree.branches))
+    return tree if tree.body is None else replace(tree, body=substitute(tree.body, old, new))
 
 
 def parts(strategy: Strategy) -> tuple[Strategy, ...]:

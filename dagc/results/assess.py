@@ -9,19 +9,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dagc.metrics import TPOT, TTFT
+from dagc.metrics import TPOT, TTFT, Metric
 from dagc.plan.plan import Plan, missing_rates, missing_shapes, requests_at_once
 from dagc.plan.workload import Requirement
 from dagc.results.assessment import Actual, Assessment, RequirementVerdict, Verdict, decided, written
-from dagc.results.load import SimulatedLoad
 from dagc.results.measured import Evidence, measured_actual
 from dagc.results.memory import MemoryOfPools
 from dagc.results.metrics import measure
 from dagc.results.quantity import satisfies
-from dagc.results.structural import structural_actual
 
 if TYPE_CHECKING:
     from dagc.cost.memory import PoolMemory
+    from dagc.plan.workload import Figure
+    from dagc.results.load import SimulatedLoad
     from dagc.schedule.timeline import Timeline
 
 
@@ -64,14 +64,20 @@ def judge_requirements(evidence: Evidence) -> tuple[RequirementVerdict, ...]:
 def _judge(evidence: Evidence, requirement: Requirement) -> RequirementVerdict:
     figure = requirement.figure
     actual = (
-        structural_actual(evidence.plan, requirement.metric, figure)
-        or measured_actual(evidence, requirement.metric, figure)
+        measured_actual(evidence, requirement.metric, figure)
+        or _structural_actual(evidence.plan, requirement.metric, figure)
         or Actual(None, figure.unit, None, "not a figure that is computed")
     )
     ok = None if actual.value is None else satisfies(actual.value, requirement.comparison, figure.value)
     actual, ok = decided(actual, requirement.comparison, ok, figure.value)
     is_near = ok is not None and _is_within_error(evidence, requirement)
     return RequirementVerdict(requirement, written(requirement.comparison, figure), actual, ok, is_near)
+
+
+def _structural_actual(plan: Plan, metric: Metric, figure: Figure) -> Actual | None:
+    from dagc.results.structural import structural_actual
+
+    return structural_actual(plan, metric, figure)
 
 
 def _is_within_error(evidence: Evidence, requirement: Requirement) -> bool:

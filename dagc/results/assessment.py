@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from dagc.plan.workload import Claim, Figure, Requirement
-from dagc.results.load import SimulatedLoad
 from dagc.results.memory import MemoryOfPools
 from dagc.results.metrics import Metrics
+
+if TYPE_CHECKING:
+    from dagc.results.load import SimulatedLoad
 
 _CEILINGS = ("<", "<=", "=")
 

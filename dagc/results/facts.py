@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dagc.catalog.device import ClusterSpec, DeviceSpec
 from dagc.catalog.model import ModelSpec
-from dagc.engines.engine import Engine
 from dagc.plan.plan import Facts
 from dagc.plan.workload import Workload
 from dagc.results import summary as out
 from dagc.units import counted
+
+if TYPE_CHECKING:
+    from dagc.engines.engine import Engine
 
 Data = dict[str, Any]
 

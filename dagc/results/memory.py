@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dagc.diag.diagnostic import Diagnostic
+from dagc.plan.layout import ranges_text
 from dagc.results import summary as out
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from dagc.cost.limits import MemoryLimits
     from dagc.cost.memory import MemoryPart, PoolMemory
     from dagc.plan.layout import Ranks
-
-_RUNS_SHOWN = 4
 
 
 def part_title(part: str) -> str:
@@ -139,11 +138,12 @@ def _class(memory: PoolMemory, columns: list[Bytes], members: npt.NDArray[np.boo
     weights = {part.value: next(sizes) for part in memory.weights}
     activations = {phase.value: next(sizes) for phase in memory.activations}
     total = sum(parts.values())
-    ordered = np.sort(ranks[members].reshape(-1))
+    held = ranks[members].reshape(-1)
+    shown, is_whole = ranges_text(held)
     return out.RankClass(
-        ranks=_ranges(ordered),
-        first_rank=int(ordered[0]),
-        gpus=ordered.size * memory.replicas,
+        ranks=shown if is_whole else f"{shown}, …",
+        first_rank=int(held.min()),
+        gpus=held.size * memory.replicas,
         total_bytes=total,
         share=total / memory.capacity_bytes,
         parts_bytes=parts,
@@ -151,11 +151,3 @@ def _class(memory: PoolMemory, columns: list[Bytes], members: npt.NDArray[np.boo
         activations_bytes=activations,
         kv_capacity_tokens=_tokens(next(sizes)),
     )
-
-
-def _ranges(ordered: Ranks) -> str:
-    """`3`, `0-31`, `0-1, 8-9`; a long list of gaps ends in `…`."""
-    breaks = np.flatnonzero(np.diff(ordered) != 1) + 1
-    runs = [(int(part[0]), int(part[-1])) for part in np.split(ordered, breaks)]
-    shown = ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs[:_RUNS_SHOWN])
-    return f"{shown}, …" if len(runs) > _RUNS_SHOWN else shown

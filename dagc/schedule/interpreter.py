@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dagc.schedule.executor import Ended, Executor, PathPlaces, Room
+from dagc.schedule.executor import Ended, Executor, PathPlaces, Room, Walk
 from dagc.schedule.program import (
     COUNT,
     COUNTS,
@@ -35,7 +35,6 @@ from dagc.schedule.program import (
 )
 from dagc.schedule.structure import NONE, Wait
 from dagc.schedule.template import TimedTemplate
-from dagc.schedule.walk import Walk
 
 Times = list[int]
 """By rank."""

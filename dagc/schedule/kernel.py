@@ -34,7 +34,7 @@ _LARGE_BYTES = 128 << 20
 """Of an instance that is not used for a second program: it takes no time to make another, and memory never shrinks."""
 
 _MOST_PATH = 8_192
-"""PathPlaces of the critical path that are walked at a time."""
+"""Places of the critical path that are walked at a time."""
 
 _NOTHING = -(1 << 63)
 """The makespan of issues that do not count."""

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 from dagc.graph.priced import PricedPhase
 from dagc.schedule.program import program_of
-from dagc.schedule.recording import WHOLE_BYTES
+from dagc.schedule.recording import WHOLE_BYTES, times_of
 from dagc.schedule.shares import UNKNOWN, occupied_time, phase_shares
-from dagc.schedule.steady import passes_of, times_of
 from dagc.schedule.template import TemplateCache
-from dagc.schedule.timeline import Timeline
+from dagc.schedule.timeline import Timeline, passes_of
 
 
 def schedule(

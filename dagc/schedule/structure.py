@@ -106,15 +106,10 @@ def partner_of(node: Node) -> int | None:
 def messages(template: Template) -> dict[int, bool]:
     """The nodes of a template that match one of another invocation, and whether they send.
 
-    Messages of one direction are matched in their order.
+    Messages of one direction are matched in their order. A step that takes or posts one has no second node.
     """
-    partners = {partner_of(node) for node in template.nodes}
-    found: dict[int, bool] = {}
-    for index, node in enumerate(template.nodes):
-        pattern = node.communication.pattern if node.communication else None
-        if pattern in (Pattern.SEND, Pattern.RECEIVE) and index not in partners and partner_of(node) is None:
-            found[index] = pattern is Pattern.SEND
-    return found
+    steps = [step for step in structure_of(template).steps if step.receive != NONE or step.send != NONE]
+    return {step.nodes[0]: step.send != NONE for step in steps}
 
 
 class _Node(NamedTuple):
@@ -156,10 +151,9 @@ def _node(node: Node) -> _Node:
     lane, communication = 2 * node.team + LANES.index(node.op.lane), node.communication
     if communication is None:
         return _Node(lane, node.inputs, node.after, None, None, is_alone=True)
-    partner = communication.partner if communication.matching is Matching.TEMPLATE else None
     is_message = communication.pattern in (Pattern.SEND, Pattern.RECEIVE)
     pattern = communication.pattern if is_message else None
-    return _Node(lane, node.inputs, node.after, pattern, partner, is_alone=communication.groups.size <= 1)
+    return _Node(lane, node.inputs, node.after, pattern, partner_of(node), is_alone=communication.groups.size <= 1)
 
 
 @lru_cache(maxsize=MOST_STRUCTURES)
@@ -219,7 +213,7 @@ def _reversed(forward: _Form) -> _Form:
 
 
 class _Places:
-    """PathPlaces are lanes, streams, then tasks in the order in which they run."""
+    """Places are lanes, streams, then tasks in the order in which they run."""
 
     def __init__(self, form: _Form) -> None:
         self.form = form

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,10 +18,38 @@ from dagc.schedule import program as columns
 from dagc.schedule.order import periods_of_first_step, repeats
 from dagc.schedule.path import CriticalPath
 from dagc.schedule.program import IssueTable, Program
-from dagc.schedule.recording import WHOLE_BYTES, Recording
-from dagc.schedule.shares import Shares, Stretch, time_breakdown
-from dagc.schedule.steady import SHOWN, Passes, Steady, passes_of, period_of, window_of
+from dagc.schedule.recording import SHOWN, WHOLE_BYTES, Recording, Steady, period_of, row_of, settle, window_of
+from dagc.schedule.shares import Shares, Stretch, overlap_of, time_breakdown
 from dagc.schedule.structure import LANES
+
+
+class Passes(NamedTuple):
+    """What has run of a program: the first step, with its critical path, and the steps after it where it repeats."""
+
+    first: Recording
+    path: CriticalPath
+    steady: Steady | None
+
+    def overlap(self, team: int, rank: int) -> int:
+        """Time of the last period in which both lanes of a rank are busy, one of them perhaps in the period before."""
+        first, steady = self.first, self.steady
+        if not first.is_whole:
+            return overlap_of(window_of(first, steady), team, rank)
+        if steady is None:
+            return first.executor.overlap(first.table, (0,), team, rank)
+        rows = [row_of(first, number) for number in (steady.last_period - 1, steady.last_period)]
+        return first.executor.overlap(first.program.next_step, rows, team, rank)
+
+
+def passes_of(program: Program, whole_bytes: int, is_kept: bool) -> Passes:
+    """Run a program. Of a first step that is not kept, times are there until another program runs."""
+    is_repeated = repeats(program.graph)
+    repeated = program.next_step if is_repeated else None
+    first = Recording(program, program.templates, program.first_step, repeated=repeated, whole_bytes=whole_bytes)
+    path = CriticalPath(first)
+    if is_kept:
+        first.copy_times()
+    return Passes(first, path, settle(first) if is_repeated else None)
 
 
 @dataclass(frozen=True, slots=True)

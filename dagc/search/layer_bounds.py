@@ -27,7 +27,7 @@ import numpy as np
 
 from dagc.catalog.model import FfnKind
 from dagc.degrees import Degrees
-from dagc.engines.engine import ExpertExchange
+from dagc.engines.runtime import ExpertExchange
 from dagc.graph.priced import Picoseconds
 from dagc.plan.deployment import Options, Phase
 from dagc.plan.plan import Facts
@@ -204,11 +204,11 @@ class LayerBounds:
         return self._facts.runtime.sums_experts and options.overlap == 1
 
     def _gathers(self, config: StageConfig) -> bool:
-        experts, options = shapes_of(self._facts).experts, config.options
-        if experts is None or options.overlap > 1:
+        options = config.options
+        if shapes_of(self._facts).experts is None or options.overlap > 1:
             return False
         ranks, domain = config.experts.ep * config.experts.tp, self._facts.cluster.gpus_per_node
-        found = self._facts.runtime.exchange(ranks, experts.top, domain, options.exchange, is_both=config.is_both)
+        found = self._facts.runtime.exchange(ranks, domain, options.exchange, is_both=config.is_both)
         return found is ExpertExchange.GATHER
 
     def _reduces_shared(self, config: StageConfig, phase: Phase) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import wasmtime
 
-from dagc.schedule.limits import default_limit
+from dagc.memory_limit import default_limit
 from dagc.simulate.gaps import Gaps, Nodes, Numbers
 from dagc.simulate.policy import FirstToken, Policy
 from dagc.simulate.requests import Requests

@@ -29,7 +29,6 @@ import lark
 from lark.grammar import Rule
 from lark.lexer import BasicLexer, LexerThread, TerminalDef
 
-from dagc.files import replace_file
 from dagc.source import Source
 from dagc.syntax.vocabulary import Token
 
@@ -127,6 +126,8 @@ def _content(parser: lark.Lark) -> bytes:
 
 
 def _build_and_keep(text: str, cache: Path) -> lark.Lark:
+    from dagc.files import replace_file
+
     parser = _build(text)
     # A full or read-only disk costs the next start some time, nothing else.
     with suppress(OSError):
@@ -152,3 +153,8 @@ def _grammar_text() -> str:
     package = Path(__file__).resolve().parent.parent
     installed = package / "grammar" / "dagc.lark"
     return (installed if installed.is_file() else package.parent / "grammar" / "dagc.lark").read_text("utf-8")
+
+
+def lark_token(token: Token) -> lark.Token:
+    """A token as the parser takes it."""
+    return lark.Token(token.type, token.text, start_pos=token.start, end_pos=token.end)

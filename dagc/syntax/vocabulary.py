@@ -18,6 +18,9 @@ from dagc.syntax.tree import ScopeKind
 BLOCKS = ("model", "cluster", "workload", "require", "claims", "engine", "rules")
 STRATEGY = "strategy"
 STATEMENTS = (*BLOCKS, STRATEGY)
+STATEMENT_TOKENS = frozenset({"KEYWORD", "STRATEGY", "BARE"})
+"""Tokens with which a statement begins."""
+
 AXES = tuple(kind.value for kind in AxisKind)
 SCOPES = tuple(kind.value for kind in ScopeKind)
 RESERVED = frozenset((*STATEMENTS, *AXES, *SCOPES))

@@ -11,11 +11,11 @@ from dagc.degrees import Degrees, Parallelism
 from dagc.diag.diagnostic import Family
 from dagc.driver.check import check
 from dagc.driver.launch import launch
-from dagc.engines.engine import LayerSplit
 from dagc.engines.flags import write_flags
 from dagc.engines.instance import Command, Host, Instance
 from dagc.engines.nearest import nearest
 from dagc.engines.registry import engine_names, get_engine
+from dagc.engines.runtime import LayerSplit
 from dagc.export.launch.yaml_text import yaml_text
 from dagc.notation.spelling import spell
 from dagc.source import Source

@@ -12,8 +12,8 @@ from dagc.catalog.device import DeviceSpec
 from dagc.catalog.dtype import Dtype, Stored
 from dagc.catalog.part import Part
 from dagc.catalog.presets import device_names, load_device
-from dagc.engines.engine import NO_ENGINE, Runtime
 from dagc.engines.registry import get_engine
+from dagc.engines.runtime import NO_ENGINE, Runtime
 from dagc.fit.operators import ARITHMETIC, OPERATORS
 from dagc.graph.priced import Bound, NodeCost
 from dagc.ops.formula import Coefficients, Machine

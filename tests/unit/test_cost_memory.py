@@ -8,8 +8,8 @@ import pytest
 
 from dagc.catalog.parameters import count
 from dagc.cost.memory import MemoryPart, PoolMemory, rank_memory
-from dagc.engines.engine import NO_ENGINE
 from dagc.engines.registry import get_engine
+from dagc.engines.runtime import NO_ENGINE
 from dagc.facts.facts import declare_facts
 from dagc.plan.deployment import Phase
 from dagc.plan.plan import Plan

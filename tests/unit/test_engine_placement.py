@@ -12,8 +12,8 @@ import pytest
 from dagc.degrees import AxisKind
 from dagc.driver.check import check
 from dagc.driver.outcome import Checked, Outcome
-from dagc.engines.engine import LayerSplit
 from dagc.engines.registry import engine_names, get_engine
+from dagc.engines.runtime import LayerSplit
 from dagc.ops.token_exchange import Dispatch
 from dagc.plan.deployment import Deployment
 from dagc.plan.placement import placed

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dagc.catalog.dtype import Dtype
-from dagc.engines.engine import ExpertExchange
+from dagc.engines.runtime import ExpertExchange
 from dagc.graph.graph import Dim, Graph, Node, PhaseGraph, Tensor
 from dagc.graph.verify import verify, verify_layers
 from dagc.lower.lower import lower

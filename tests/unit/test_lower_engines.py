@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from dagc.catalog.dtype import Dtype
-from dagc.engines.engine import ExpertExchange
 from dagc.engines.registry import get_engine
+from dagc.engines.runtime import ExpertExchange
 from dagc.graph.graph import PhaseGraph
 from dagc.graph.verify import verify
 from dagc.lower.batch import StepLoad
@@ -92,15 +92,12 @@ def test_ranks_that_hold_the_same_tokens_gather_a_part_each() -> None:
 
 
 def test_wide_groups_dispatch_unless_the_plan_says_otherwise() -> None:
-    """More ranks than the engines' guides gather over, or than a token chooses experts (8). vLLM's kernels are those of
-    an instance, so that one for both phases has its default.
+    """More ranks than SGLang's guide gathers over (8). vLLM's kernels are those of an instance, so that one for both
+    phases has its default; TensorRT-LLM gathers where NVLink connects one machine.
     """
     wide = plan(service(layout(dp=16), layout(ep=16)))
-    for engine, pattern in (
-        ("vllm", Pattern.ALL_GATHER),
-        ("sglang", Pattern.ALL_TO_ALL),
-        ("trtllm", Pattern.ALL_TO_ALL),
-    ):
+    patterns = {"vllm": Pattern.ALL_GATHER, "sglang": Pattern.ALL_TO_ALL, "trtllm": Pattern.ALL_GATHER}
+    for engine, pattern in patterns.items():
         assert message(node(lowered(wide, engine), "moe.dispatch")).pattern is pattern
     for written, pattern in ((ExpertExchange.GATHER, Pattern.ALL_GATHER), (ExpertExchange.DEEPEP, Pattern.ALL_TO_ALL)):
         for ranks in (8, 16):

@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 
 import dagc
+from dagc import memory_limit
 from dagc.driver import strategies
 from dagc.graph.graph import PhaseGraph
 from dagc.plan.plan import Plan
-from dagc.schedule import limits
 
 BLOCKS = {"model": "qwen3-next-80b-a3b", "cluster": "h100-sxm x 4096", "workload": "batch 8 prompt 1001 output 8"}
 
 
 def test_a_strategy_beyond_the_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its size, its memory and their diagnostics stay: half the model on each GPU does not fit."""
-    monkeypatch.setattr(limits, "default_limit", lambda: 100_000_000)
+    monkeypatch.setattr(memory_limit, "default_limit", lambda: 100_000_000)
     plan = dagc.compile("moe < ep 2 > ; attn < dp 100000 >", **BLOCKS)
     assert {one.code.code for one in plan.diagnostics if one.is_error} == {"G101", "M101", "X303"}
     found = next(one for one in plan.diagnostics if one.code.code == "X303")
@@ -50,7 +50,7 @@ def test_the_bound_is_above_what_is_taken(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_control_group_limits_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "memory.max").write_text("3000000\n")
     (tmp_path / "memory.current").write_text("1000000\n")
-    monkeypatch.setattr(limits, "_CONTROL_GROUP", tmp_path)
-    assert limits.available_memory() == 2_000_000
+    monkeypatch.setattr(memory_limit, "_CONTROL_GROUP", tmp_path)
+    assert memory_limit.available_memory() == 2_000_000
     (tmp_path / "memory.max").write_text("max\n")
-    assert limits.available_memory() > 2_000_000
+    assert memory_limit.available_memory() > 2_000_000

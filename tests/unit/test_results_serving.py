@@ -7,8 +7,8 @@ from math import exp
 
 import pytest
 
-from dagc.engines.engine import Runtime
 from dagc.engines.registry import get_engine
+from dagc.engines.runtime import Runtime
 from dagc.plan.plan import Plan
 from dagc.results.serving import Serving, Steps, serve
 from tests.unit.results_plans import SHAPED, plan

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TypeGuard
 
-from dagc.check.helpers.repair import substitute
 from dagc.diag.diagnostic import Code, Diagnostic, Edit, Fix, Severity
 from dagc.plan.plan import Plan
-from dagc.plan.scopes import annotate, subtrees
+from dagc.plan.scopes import annotate, substitute, subtrees
 from dagc.syntax.tree import Axis, NamedStrategy, Strategy
 
 CODE = Code("W110", "axis-of-one", Severity.WARNING)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from dagc.check.helpers.alternatives import written_factor
 from dagc.check.helpers.labels import states
 from dagc.check.helpers.nodes import ExpertGroupSpread, spread
 from dagc.degrees import AxisKind
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
-from dagc.engines.engine import Engine
 from dagc.plan.layout import Factor
 from dagc.plan.plan import Plan
 from dagc.units import counted
+
+if TYPE_CHECKING:
+    from dagc.engines.engine import Engine
 
 CODE = Code("W141", "engine-spreads-expert-group", Severity.WARNING)
 

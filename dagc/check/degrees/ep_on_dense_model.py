@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from dagc.check.helpers.alternatives import axis_at, written_factor
-from dagc.check.helpers.repair import substitute
 from dagc.degrees import AxisKind
 from dagc.diag.diagnostic import Choice, Code, Diagnostic, Offer
 from dagc.diag.fixing import write
 from dagc.plan.layout import Factor
 from dagc.plan.plan import Plan
-from dagc.plan.scopes import annotate
+from dagc.plan.scopes import annotate, substitute
 
 CODE = Code("D201", "ep-on-dense-model")
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
-from dagc.check.helpers.repair import substitute
 from dagc.degrees import AxisKind
 from dagc.diag.diagnostic import Choice, Code, Diagnostic, Edit, Fix, Label, Offer
 from dagc.diag.fixing import write
 from dagc.plan.deployment import Service
 from dagc.plan.layout import Factor, Layout
 from dagc.plan.plan import Plan
-from dagc.plan.scopes import subtrees
+from dagc.plan.scopes import substitute, subtrees
 from dagc.plan.sizes import size
 from dagc.source import Span
 from dagc.syntax.tree import Axis, Option, Scope, Strategy

@@ -13,7 +13,7 @@ from math import prod
 from dagc.degrees import AxisKind
 from dagc.diag.diagnostic import Choice, Offer
 from dagc.diag.fixing import write
-from dagc.plan.scopes import PHASES, Annotated, ScopeNode, annotate, kind_of, subtrees
+from dagc.plan.scopes import PHASES, Annotated, ScopeNode, annotate, kind_of, substitute, subtrees
 from dagc.plan.sizes import judge_size, size
 from dagc.source import Span
 from dagc.syntax.tree import Axis, Fold, Option, Pools, Scope, ScopeKind, Strategy
@@ -96,15 +96,6 @@ def _is_reordered(written: Strategy, whole: Strategy) -> bool:
 
 def _faults(annotated: Annotated) -> int:
     return sum(node.fault is not None for node in annotated.nodes)
-
-
-def substitute(tree: Strategy, old: Strategy, new: Strategy | None) -> Strategy:
-    """The tree with `new` in the place of the part that is the object `old`."""
-    if tree is old:
-        return old if new is None else new
-    if isinstance(tree, Fold | Pools):
-        return replace(tree, branches=tuple(substitute(branch, old, new) for branch in tree.branches))
-    return tree if tree.body is None else replace(tree, body=substitute(tree.body, old, new))
 
 
 # Chains: axes and scopes one inside the other, with nothing beside them
