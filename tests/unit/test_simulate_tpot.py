@@ -121,12 +121,7 @@ def limit(model: str, load: Load) -> float:
 
     A prompt as long as vLLM's budget has no room beside tokens that are decoded, so that it takes a second step of a
     few tokens: 2.1 % as the mean of ten draws of the places in which requests begin.
-
-    The closed form has 64 sequences beside a prompt, the simulation 63, one of them being the prompt's. On Mixtral the
-    64th begins a tile of the experts: 2,112 rows take 30.9 ms, 2,111 take 29.7 ms.
     """
-    if model.startswith("mixtral") and load in (LOADS[1], LOADS[7]):
-        return 2.5
     if load.engine == "vllm" and load.prompt == 8192 and not model.startswith("deepseek"):
         return 2.2
     return 5.0 if model.startswith("deepseek") and load in (LOADS[1], LOADS[7]) else 2.0
