@@ -49,6 +49,12 @@ MOST_IN_OPEN_LOOP = 100_000
 MOST_IN_FLIGHT = 20_000
 """Requests in flight up to which a run is made longer; more are only let through before requests are counted."""
 
+PLACES = 1_000
+"""Places that requests of a loop that keeps them draw at least, in all its sections: p99 has ten of them above it."""
+
+MOST_SECTIONS = 1_000
+"""Sections at most, between which there is time for the longest requests (`dagc.simulate.repeats`)."""
+
 MOST_REPEATED = 2_048
 """Requests in flight up to which a loop that keeps places is begun several times: of more, all places are there."""
 
@@ -231,10 +237,11 @@ class StrategyLoad:
         in_flight = 0 if workload.is_open else workload.concurrency or 0
         if self._keeps_places(workload):
             is_repeated = in_flight <= MOST_REPEATED
+            many = max(SECTIONS, ceil(PLACES / in_flight)) if is_repeated else 1
             # Whole rounds, so that each place counts as often.
-            rounds = ceil(max(REQUESTS / in_flight, COUNTED_IN_FLIGHT) / (SECTIONS if is_repeated else 1)) * in_flight
+            rounds = ceil(max(REQUESTS / in_flight, COUNTED_IN_FLIGHT) / many) * in_flight
             # A longer run has more sections, not longer ones: over many rounds some requests do meet.
-            many = max(SECTIONS, asked // rounds) if is_repeated else 1
+            many = min(max(many, asked // rounds), MOST_SECTIONS) if is_repeated else 1
             ends = [(asked or many * rounds) * number // many for number in range(many + 1)]
             sizes = tuple(end - begin for begin, end in pairwise(ends) if end > begin)
             return self._repeated(workload, sizes, in_flight if given is None else given, in_flight)

@@ -12,7 +12,7 @@ ranks are 4 and 5 % above (`limit`). It is not held there for
 
 Where lengths vary by a fifth, as public benchmarks draw them, ends are taken to come evenly. Of 65 plans 59 keep 2 %.
 The others are up to 4 % above, 5 % where TensorRT-LLM lets prompts wait for those of other attention ranks, so that
-fewer sequences are decoded, and one 21 %: SGLang on eight attention ranks with prompts for two thirds of the time. A
+fewer sequences are decoded, and one 10 %: SGLang on eight attention ranks with prompts for two thirds of the time. A
 run of 2,000 requests begins in a wave, of which much is left where few cycles are counted (of 20,000 it is 6 % there),
 and a prompt that comes while another rank is busy with one costs less than by itself.
 """
@@ -166,4 +166,4 @@ def test_where_lengths_vary_most_plans_are_near() -> None:
     seldom = np.array([one.excess for one in found.values() if one.share < 0.6])
     assert np.median(np.abs(excess)) <= 0.5 and np.mean(np.abs(excess) <= 2) >= 0.89
     assert seldom.min() >= -4 and seldom.max() <= 5
-    assert excess.min() >= -4 and excess.max() <= 21
+    assert excess.min() >= -4 and excess.max() <= 12
