@@ -17,10 +17,8 @@ from dagc.memory_limit import SIMULATION_TOO_LARGE, default_limit, size_text
 from dagc.plan.interleaving import are_alike, is_in_waves
 from dagc.plan.plan import Plan
 from dagc.plan.step_limits import server_overhead
-from dagc.plan.workload import LoadSample, Requirement, Workload
-from dagc.results.load import Saturation, ServerTime, SimulatedLoad, simulated_load, simulated_value
-from dagc.results.quantity import satisfies
-from dagc.results.simulation import Sweep, SweepOver, SweepPoint
+from dagc.plan.workload import LoadSample, Workload
+from dagc.results.load import Saturation, ServerTime, SimulatedLoad, simulated_load
 from dagc.simulate.capacity import CacheCapacity, RefusedPrompt, RefusedRequest, cache_capacity, refused, refused_prompt
 from dagc.simulate.graph_times import GraphTimes
 from dagc.simulate.kernel import MOST_BYTES, SimulationTooLarge
@@ -49,14 +47,14 @@ MOST_IN_OPEN_LOOP = 100_000
 MOST_IN_FLIGHT = 20_000
 """Requests in flight up to which a run is made longer; more are only let through before requests are counted."""
 
+PLACES = 1_000
+"""Places that requests of a loop that keeps them draw at least, in all its sections: p99 has ten of them above it."""
+
+MOST_SECTIONS = 1_000
+"""Sections at most, between which there is time for the longest requests (`dagc.simulate.repeats`)."""
+
 MOST_REPEATED = 2_048
 """Requests in flight up to which a loop that keeps places is begun several times: of more, all places are there."""
-
-PRECISION = 0.02
-"""Relative distance between the highest load that keeps the requirements and the lowest known not to."""
-
-SHARES = (0.1, 0.25, 0.5, 0.7, 0.8, 0.9, 0.95)
-"""Loads of a sweep as shares of the highest, before the search between two of them."""
 
 _MOST_TOKENS = 1 << 17
 """Tokens of a step up to which times are priced."""
@@ -64,6 +62,9 @@ _MOST_TOKENS = 1 << 17
 
 REQUEST_TOO_LONG = Code("M103", "request-exceeds-cache")
 PROMPT_TOO_LONG = Code("M104", "prompt-exceeds-step")
+
+LONGEST = 2**61 / PICOSECONDS
+"""Seconds over which requests arrive at most: the time of the last one is twice as far off at most, in 64 bits."""
 
 _REQUEST_BYTES = 128
 """Bytes of a request in the simulation: 8 of its times and its arrival, 10 numbers of 4 bytes, 2 places in the heap."""
@@ -74,7 +75,7 @@ def strategy_load(
 ) -> StrategyLoad | None:
     """The load of a plan that can be priced, simulated; None where it cannot be, of which `found` has the reason."""
     if sample.seed is not None:
-        plan = _under(plan, replace(plan.facts.workload, arrival_seed=sample.seed))
+        plan = with_workload(plan, replace(plan.facts.workload, arrival_seed=sample.seed))
     load = StrategyLoad(plan, say, sample.requests)
     refusal = load.refusal()
     if refusal is None:
@@ -88,8 +89,24 @@ def strategy_load(
     return None
 
 
+class SimulationTooLongError(SimulationTooLarge):
+    """Arrivals of a simulation take more than `LONGEST` seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(0, 0)
+        self.seconds = seconds
+
+
 def too_large(plan: Plan, error: SimulationTooLarge) -> Diagnostic:
     """Why a load is not simulated."""
+    if isinstance(error, SimulationTooLongError):
+        days, most = (f"{seconds / 86_400:,.0f} days" for seconds in (error.seconds, LONGEST))
+        return SIMULATION_TOO_LARGE.at(
+            _place(plan, "rate", "trace", "requests"),
+            f"requests of `{plan.name}` arrive over {days}; the limit is {most}",
+            "whole picoseconds of a longer time do not fit into 64 bits",
+            help=("state a higher rate, or fewer requests, as `requests 200`",),
+        )
     needed, limit = size_text(error.needed_bytes), size_text(error.limit_bytes)
     return SIMULATION_TOO_LARGE.at(
         _place(plan, "requests", "trace", "concurrency", "rate"),
@@ -100,7 +117,8 @@ def too_large(plan: Plan, error: SimulationTooLarge) -> Diagnostic:
     )
 
 
-def _under(plan: Plan, workload: Workload) -> Plan:
+def with_workload(plan: Plan, workload: Workload) -> Plan:
+    """The plan under another load."""
     return replace(plan, facts=replace(plan.facts, workload=workload))
 
 
@@ -209,7 +227,7 @@ class StrategyLoad:
     def saturated_rate(self) -> float:
         """Requests a second above which a queue grows without end."""
         workload = self.plan.facts.workload
-        count = max(self.requests or REQUESTS, 6 * self._most_running)
+        count = max(self.requests or REQUESTS, 6 * self.most_running)
         return self.model.saturated_rate(self._drawn(workload, count))
 
     @cached_property
@@ -229,10 +247,11 @@ class StrategyLoad:
         in_flight = 0 if workload.is_open else workload.concurrency or 0
         if self._keeps_places(workload):
             is_repeated = in_flight <= MOST_REPEATED
+            many = max(SECTIONS, ceil(PLACES / in_flight)) if is_repeated else 1
             # Whole rounds, so that each place counts as often.
-            rounds = ceil(max(REQUESTS / in_flight, COUNTED_IN_FLIGHT) / (SECTIONS if is_repeated else 1)) * in_flight
+            rounds = ceil(max(REQUESTS / in_flight, COUNTED_IN_FLIGHT) / many) * in_flight
             # A longer run has more sections, not longer ones: over many rounds some requests do meet.
-            many = max(SECTIONS, asked // rounds) if is_repeated else 1
+            many = min(max(many, asked // rounds), MOST_SECTIONS) if is_repeated else 1
             ends = [(asked or many * rounds) * number // many for number in range(many + 1)]
             sizes = tuple(end - begin for begin, end in pairwise(ends) if end > begin)
             return self._repeated(workload, sizes, in_flight if given is None else given, in_flight)
@@ -264,8 +283,9 @@ class StrategyLoad:
         return self.model.run_repeats(draw_repeats(workload, sizes, warmup, behind))
 
     def _drawn(self, workload: Workload, count: int) -> Requests:
-        """So many requests. Raises SimulationTooLarge where memory is short."""
+        """So many requests. Raises SimulationTooLarge where memory is short, or the time of the simulation."""
         _check_room(count)
+        _check_time(workload, count)
         return draw_requests(workload, count)
 
     def _record(self, run: LoadRun, workload: Workload) -> SimulatedLoad:
@@ -274,7 +294,7 @@ class StrategyLoad:
         if rate is not None:
             highest = self.saturated_rate
             saturation = Saturation(requests_per_second=highest, holds=rate < highest)
-        arrivals, seed = arrivals_text(_under(self.plan, workload)), workload.arrival_seed
+        arrivals, seed = arrivals_text(with_workload(self.plan, workload)), workload.arrival_seed
         ceilings = dict(self._ceilings())
         return simulated_load(run, arrivals, seed, saturation, ceilings, self.server_time)
 
@@ -285,48 +305,25 @@ class StrategyLoad:
         for limit in sorted(times, key=lambda one: -one.figure.value):
             yield "tpot" if limit.name == "latency" else limit.name, limit.figure.value
 
+    def under(self, workload: Workload) -> SimulatedLoad:
+        """Figures of another load."""
+        return self._record(self._run(workload), workload)
+
     @property
-    def _most_running(self) -> int:
+    def most_running(self) -> int:
         """Requests that the last service decodes at once at most."""
         workload, policy = self.plan.facts.workload, self.model.policies[-1]
         return policy.replicas * policy.ranks * _running(policy, workload.prompt + workload.output)
 
-    def sweep(self, over: SweepOver) -> Sweep:
-        """Loads from a tenth of the highest on, and between them the highest that keeps every requirement."""
-        most = self.saturated_rate if over == "rate" else float(2 * self._most_running)
-        points: dict[float, SweepPoint] = {}
-        for share in SHARES:
-            self._try(over, most * share, points)
-        missed = min((load for load, one in points.items() if one.met is False), default=most)
-        kept = max((load for load in points if load < missed), default=0.0)
-        step = 1.0 if over == "concurrency" else 0.0
-        while missed - kept > max(step, PRECISION * missed):
-            load = self._try(over, (missed + kept) / 2, points)
-            if points[load].met is False:
-                missed = load
-            else:
-                kept = load
-        return Sweep(over=over, highest=kept or None, points=[points[load] for load in sorted(points)])
 
-    def _try(self, over: SweepOver, load: float, points: dict[float, SweepPoint]) -> float:
-        """Simulate a load; returns it, a whole number where it is a concurrency."""
-        workload = self.plan.facts.workload
-        if over == "concurrency":
-            load = float(max(1, int(load)))
-            changed = replace(workload, concurrency=int(load), requests_per_second=None, is_open=False)
-        else:
-            changed = replace(workload, requests_per_second=load, is_open=True)
-        changed = replace(changed, trace=None, lengths=workload.trace or workload.lengths)
-        self.say(f"{self.plan.name}: {arrivals_text(_under(self.plan, changed))}")
-        found = self._record(self._run(changed), changed)
-        points[load] = SweepPoint(
-            load=load,
-            requests_per_second=found.requests_per_second,
-            ttft_seconds=found.ttft.percentiles_seconds,
-            tpot_seconds=found.tpot.percentiles_seconds,
-            met=_met(found, self.plan.facts.requirements),
-        )
-        return load
+def _check_time(workload: Workload, count: int) -> None:
+    """Raises SimulationTooLongError where so many requests arrive over too long a time."""
+    if trace := workload.trace:
+        seconds = float(trace.arrival[-1]) / PICOSECONDS * -(-count // len(trace))
+    else:
+        seconds = count / workload.requests_per_second if workload.requests_per_second else 0.0
+    if seconds > LONGEST:
+        raise SimulationTooLongError(seconds)
 
 
 def _check_room(count: int) -> None:
@@ -350,19 +347,6 @@ def arrivals_text(plan: Plan) -> str:
     kind = "arrivals of a trace" if workload.trace else process
     limit = "" if workload.is_open else f", at most {cap} in flight"
     return f"{kind}, {format_rate(rate, 'requests/s')}{limit}"
-
-
-def _met(load: SimulatedLoad, requirements: tuple[Requirement, ...]) -> bool | None:
-    """Whether every requirement on a simulated metric holds; None without any."""
-    limits = [one for one in requirements if one.is_of_load]
-    values = [simulated_value(load, one.metric) for one in limits]
-    if not limits:
-        return None
-    kept = (
-        value is not None and satisfies(value, one.comparison, one.figure.value)
-        for one, value in zip(limits, values, strict=True)
-    )
-    return all(kept)
 
 
 def _running(policy: Policy, tokens: int) -> int:

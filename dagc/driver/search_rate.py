@@ -35,11 +35,7 @@ def _in_flight(facts: Facts, tried: Sequence[str]) -> int:
 
 def _limit(facts: Facts, name: str) -> float | None:
     """The strictest limit on a figure, or on a percentile of it."""
-    limits = [
-        one.figure.value
-        for one in facts.requirements
-        if metric_named(one.name).name == name and one.comparison in ("<", "<=")
-    ]
+    limits = [one.figure.value for one in facts.requirements if metric_named(one.name).name == name and one.is_ceiling]
     return min(limits, default=None)
 
 

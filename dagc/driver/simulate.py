@@ -13,6 +13,7 @@ from dagc.diag.diagnostic import Code, Diagnostic, in_order
 from dagc.diag.jsonout import to_json
 from dagc.driver.check import check, silent
 from dagc.driver.load import StrategyLoad, too_large
+from dagc.driver.load_sweep import sweep
 from dagc.driver.outcome import Blocks, Checked, GivenLevels, Say
 from dagc.plan.plan import Plan, missing_rates, missing_shapes
 from dagc.plan.workload import AS_PLANNED, LoadSample, Requirement
@@ -104,7 +105,7 @@ def _under_load(checked: Checked, load: StrategyLoad, over: SweepOver | None) ->
         gpus=checked.plan.deployment.gpus,
         load=load.record,
         requirements=requirements_of(checked.priced.assessment),
-        sweep=load.sweep(over) if over else None,
+        sweep=sweep(load, over) if over else None,
     )
 
 

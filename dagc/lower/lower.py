@@ -72,7 +72,9 @@ def lower_prompts(plan: Plan, known: LoweringCache | None = None) -> PhaseGraph 
     context = workload.prompt + workload.output / 2
     load = StepLoad(context, found.tokens, workload.fresh, workload.prefix, found.fullness)
     alike, phase, riding = replica_classes(plan, service)[0], Phase.DECODE, float(found.tokens)
-    if not found.limits.mixes:
+    if found.limits.mixes:
+        alike = replace(alike, sequences=alike.sequences - (found.held - found.beside) * layout.dp)
+    else:
         alike, phase, riding = replace(alike, sequences=load.prompts * layout.dp), Phase.PREFILL, 0.0
     return PhaseLowering(plan, shapes, service, phase, alike, riding, known or LoweringCache(), load).graph()
 

@@ -68,6 +68,11 @@ class Interleaving:
         return max(1, ceil(self.fresh / self.tokens))
 
     @property
+    def beside(self) -> int:
+        """Sequences of the fullest rank that are decoded in a mixed step, of `held`: not those of its prompts."""
+        return max(1, self.held - ceil(self.together))
+
+    @property
     def gathers_prompts(self) -> bool:
         """Whether prompts of some ranks wait for those of others."""
         return self.limits.balance > 0 and self.limits.mixes and self.ranks > 1
@@ -115,7 +120,7 @@ def interleaving(plan: Plan) -> Interleaving | None:
     if shared.in_waves:
         return _in_waves(shared)
     width = deployment.cache_count(service) // replicas
-    return _without_waves(shared, held * (1 + workload.drafted), width)
+    return _without_waves(shared, 1 + workload.drafted, width)
 
 
 def is_in_waves(plan: Plan) -> bool:
@@ -148,36 +153,46 @@ def _in_waves(shared: Interleaving) -> Interleaving | None:
 
 
 def _without_waves(shared: Interleaving, rows: int, width: int) -> Interleaving:
-    """Steps that have the prompts of requests that ended since the step before; `width` ranks share a step."""
+    """Steps that have the prompts of requests that ended since the step before; `width` ranks share a step.
+
+    A decoded sequence has `rows` tokens.
+    """
     limits, fresh = shared.limits, shared.fresh
-    room = min(limits.budget - rows if limits.mixes else limits.prompt_budget, limits.threshold)
+    room = min(limits.budget - shared.beside * rows if limits.mixes else limits.prompt_budget, limits.threshold)
     parts = ceil(fresh / max(1, room)) if limits.chunks else 1
     part = ceil(fresh / parts)
     one = _with(shared, part)
     if one.gathers_prompts:
         return _gathered(one, rows, max(1, room // part), width)
     often, fullest = some(one.parts_a_step), largest(one.parts_a_step / shared.ranks, shared.ranks)
-    beside = rows if limits.mixes else 0
     count = max(1, min(round(fullest / often), room // part))
     if not limits.mixes and shared.ranks == 1:
         # Two tell with one, which is priced besides, what another adds.
         count = max(1, min(2, room // part))
     on_all = one.parts_a_step / (often if count == 1 and not limits.mixes else fullest / count)
-    share = (shared.ranks * beside + part * on_all) / (width * (beside + count * part))
-    return _with(shared, count * part, min(1.0, max(1 / width, share)) if width > 1 else 1.0)
+    return _filled(one, rows if limits.mixes else 0, count, on_all, width)
 
 
 def _gathered(one: Interleaving, rows: int, most: int, width: int) -> Interleaving:
     """Steps in which all ranks have prompts, or as many as came while those of some waited; `most` on a rank."""
-    part, came = one.tokens, one.parts_a_step * one.prompt_period(one.parts_a_step)
+    came = one.parts_a_step * one.prompt_period(one.parts_a_step)
     count = max(1, min(round(largest(came / one.ranks, one.ranks)), most))
-    on_all = one.parts_a_step / one.prompt_steps_often(one.parts_a_step, count)
-    share = (one.ranks * rows + part * on_all) / (width * (rows + count * part))
-    return _with(one, count * part, min(1.0, max(1 / width, share)))
+    return _filled(one, rows, count, one.parts_a_step / one.prompt_steps_often(one.parts_a_step, count), width)
 
 
-def _with(shared: Interleaving, tokens: int, fullness: float = 1.0) -> Interleaving:
-    return replace(shared, tokens=tokens, fullness=fullness)
+def _filled(one: Interleaving, rows: int, count: int, on_all: float, width: int) -> Interleaving:
+    """Steps with `count` parts of prompts on the fullest rank and `on_all` on all of `width`."""
+    found = _with(one, count * one.tokens)
+    if width == 1:
+        return found
+    # Each prompt has the place of a decoded sequence.
+    decoded = one.ranks * one.held - min(on_all, one.ranks * (one.held - found.beside))
+    share = (decoded * rows + one.tokens * on_all) / (width * (found.beside * rows + found.tokens))
+    return replace(found, fullness=min(1.0, max(1 / width, share)))
+
+
+def _with(shared: Interleaving, tokens: int) -> Interleaving:
+    return replace(shared, tokens=tokens)
 
 
 def some(mean: float) -> float:

@@ -141,10 +141,9 @@ class Goal:
 
 def _limit(facts: Facts, one: Requirement, gpus: int) -> tuple[str, float] | None:
     """The figure that a requirement limits, and the number; None where bounds know nothing of it."""
-    is_ceiling = one.comparison in ("<", "<=")
     if one.metric in (TTFT, TPOT, GPUS):
-        return (one.metric.name, one.figure.value) if is_ceiling else None
-    if one.metric is not THROUGHPUT or is_ceiling or one.comparison not in (">", ">="):
+        return (one.metric.name, one.figure.value) if one.is_ceiling else None
+    if one.metric is not THROUGHPUT or one.comparison not in (">", ">="):
         return None
     workload, figure = facts.workload, one.figure
     tokens = {"output": workload.output, "input": workload.prompt}
@@ -154,11 +153,10 @@ def _limit(facts: Facts, one: Requirement, gpus: int) -> tuple[str, float] | Non
 
 def objective_of(requirement: Requirement) -> ObjectiveName | None:
     """The objective that misses a requirement least where it is best; None where bounds know nothing of it."""
-    is_ceiling = requirement.comparison in ("<", "<=")
-    if requirement.metric is THROUGHPUT and not is_ceiling:
+    if requirement.metric is THROUGHPUT and not requirement.is_ceiling:
         return "throughput_per_gpu" if requirement.figure.per is Per.GPU else "throughput"
     known: dict[Metric, ObjectiveName] = {TTFT: "ttft", TPOT: "tpot", GPUS: "gpus"}
-    return known.get(requirement.metric) if is_ceiling else None
+    return known.get(requirement.metric) if requirement.is_ceiling else None
 
 
 SLACK = 1e-12

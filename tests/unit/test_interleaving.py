@@ -74,19 +74,21 @@ def test_where_lengths_vary_a_step_has_a_prompt() -> None:
 
 
 def test_a_step_waits_for_the_prompts_of_all_its_ranks() -> None:
-    """Of 64 requests 63 are others, on eight ranks; a step with prompts has one on one of them."""
+    """Of 64 requests 63 are others, on eight ranks; a step with prompts has one on one of them, beside seven."""
     found = found_in("vllm", "concurrency 64    prompt 1024    output 1000 to 1048", "ep 8 ; dp 8", "mixtral-8x7b")
     assert found is not None
     assert (found.ranks, found.held, found.others, found.tokens) == (8, 8, 63, 1024)
     mean = 63 / (1023 + 1)
-    assert found.fullness == pytest.approx((8 * 8 + 1024 * mean / largest(mean / 8, 8)) / (8 * (8 + 1024)))
+    prompts = mean / largest(mean / 8, 8)
+    assert found.beside == 7
+    assert found.fullness == pytest.approx((8 * 8 - prompts + 1024 * prompts) / (8 * (7 + 1024)))
 
 
 def test_prompts_wait_for_those_of_other_ranks() -> None:
     """127 others, 899 decode steps and one for the own prompt: 127 / 900 prompts a step.
 
     Until eight ranks have one, 8 (1 + 1/2 + ... + 1/8) = 21.74 come, in 154 steps; the first one waits for 50. With 57
-    steps between them 8.06 come, and three or so on the fullest rank.
+    steps between them 8.06 come, and three or so on the fullest rank, beside 13 of its 16 sequences.
     """
     load = "concurrency 128    prompt 800 to 1000    output 800 to 1000"
     found = found_in("trtllm", load, "ep 8", "deepseek-v3", "h200-sxm")
@@ -95,7 +97,7 @@ def test_prompts_wait_for_those_of_other_ranks() -> None:
     each, period = 127 / 900, 900 / 127 + 50
     assert found.prompt_period(each) == pytest.approx(period)
     assert found.tokens == round(largest(each * period / 8, 8)) * 900 == 2700
-    assert found.fullness == pytest.approx((8 * 16 + 900 * each * period) / (8 * (16 + 2700)))
+    assert found.fullness == pytest.approx((8 * 16 + (900 - 1) * each * period) / (8 * (13 + 2700)))
     assert alone.tokens == 900
     times = replace(TIMES, decode=0.02, added=0.2)
     assert prompt_steps(found, times).often == pytest.approx(1 / period)

@@ -38,12 +38,12 @@ def flops(phase: PhaseGraph, *ops, without: str = "head.") -> float:
 
 @pytest.mark.parametrize("model", [DEMO, DEEPSEEK_V3])
 def test_arithmetic_is_that_of_both_phases(model) -> None:
-    """One whole prompt rides with eight decoded tokens. The lone prefill is one prompt too.
+    """One whole prompt of eight requests rides with the seven tokens of the others. The lone prefill is one prompt too.
 
     Left out is the head, which has no row for a prompt here.
     """
     subject = served(model, layout(tp=2))
-    mixed, alone = lower_prompts(subject), lower(subject)
+    mixed, alone = lower_prompts(subject), lower(served(model, layout(tp=2), batch=7, concurrency=7))
     assert mixed is not None
     assert entering(subject).facts.workload.batch == 1
     for ops in ((Gemm,), (GroupedGemm, Router), (AttentionCore,)):
@@ -55,8 +55,8 @@ def test_arithmetic_is_that_of_both_phases(model) -> None:
 
 
 def test_a_chunk_is_its_share_of_a_prompt() -> None:
-    whole, part = (lower_prompts(served(DEMO, layout(tp=2), chunk=chunk)) for chunk in (8192, 128 + 8))
-    decode = lower(served(DEMO, layout(tp=2))).decode
+    whole, part = (lower_prompts(served(DEMO, layout(tp=2), chunk=chunk)) for chunk in (8192, 128 + 7))
+    decode = lower(served(DEMO, layout(tp=2), batch=7, concurrency=7)).decode
     assert whole is not None and part is not None
     base = flops(decode, AttentionCore)
     assert flops(part, AttentionCore) - base == pytest.approx((flops(whole, AttentionCore) - base) / 4)

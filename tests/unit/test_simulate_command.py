@@ -61,6 +61,34 @@ def test_the_highest_load_keeps_the_requirement_and_a_higher_one_misses_it(tmp_p
     assert missed[0]["met"] is False and missed[0]["load"] <= 1.03 * sweep["highest"]
 
 
+def test_a_lower_limit_on_goodput_is_missed_by_low_loads(tmp_path: Path) -> None:
+    """At a tenth of what saturates the goodput is a tenth, too: not the highest load that keeps the limit."""
+    more = "require { ttft p99 <= 60 ms    goodput >= 20 requests/s }"
+    words = ("--format", "json", "--sweep", "rate", "--requests", "500")
+    sweep = document(simulated(tmp_path, "rate 24 requests/s", *words, more=more))["sweep"]
+    met = [point["load"] for point in sweep["points"] if point["met"]]
+    assert sweep["highest"] == max(met)
+    assert sweep["points"][0]["met"] is False and sweep["points"][0]["load"] < 20 <= min(met)
+
+
+@pytest.mark.parametrize("over", ["rate", "concurrency"])
+@pytest.mark.parametrize("limit", ["ttft p99 <= 1 us", "goodput >= 100000 requests/s"])
+def test_where_no_load_keeps_the_limits_there_is_none(tmp_path: Path, over: str, limit: str) -> None:
+    words = ("--format", "json", "--sweep", over, "--requests", "200")
+    done = simulated(tmp_path, "rate 4 requests/s", *words, more=f"require {{ {limit} }}")
+    sweep = document(done)["sweep"]
+    assert sweep["highest"] is None
+    assert not any(point["met"] for point in sweep["points"])
+    assert len(sweep["points"]) < 20
+
+
+def test_requests_that_arrive_over_months_are_refused(tmp_path: Path) -> None:
+    """2,400 of them at 0.0001 requests/s take 278 days, of which a count of picoseconds does not fit into 64 bits."""
+    done = simulated(tmp_path, "rate 0.0001 requests/s", "--requests", "2000")
+    assert done.exit_code == 2
+    assert "X304" in done.stderr and "arrive over" in done.stderr and "state a higher rate" in done.stderr
+
+
 def test_a_rate_beyond_saturation_misses_every_requirement_on_ttft(tmp_path: Path) -> None:
     done = simulated(tmp_path, "rate 1000 requests/s", "--format", "json", more="require { ttft p50 <= 1 h }\n")
     found = document(done)
@@ -141,7 +169,7 @@ def test_times_with_a_queue_that_grows_are_not_printed(tmp_path: Path) -> None:
 
 def test_a_loop_that_is_begun_several_times_says_so(tmp_path: Path) -> None:
     done = simulated(tmp_path, "concurrency 16", "--requests", "100")
-    assert "100 requests of 10 runs, each after 32 of warm-up" in done.stdout
+    assert "100 requests of 63 runs, each after 32 of warm-up" in done.stdout
 
 
 def test_a_long_run_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ ranks are 4 and 5 % above (`limit`). It is not held there for
 
 Where lengths vary by a fifth, as public benchmarks draw them, ends are taken to come evenly. Of 65 plans 59 keep 2 %.
 The others are up to 4 % above, 5 % where TensorRT-LLM lets prompts wait for those of other attention ranks, so that
-fewer sequences are decoded, and one 21 %: SGLang on eight attention ranks with prompts for two thirds of the time. A
+fewer sequences are decoded, and one 10 %: SGLang on eight attention ranks with prompts for two thirds of the time. A
 run of 2,000 requests begins in a wave, of which much is left where few cycles are counted (of 20,000 it is 6 % there),
 and a prompt that comes while another rank is busy with one costs less than by itself.
 """
@@ -121,12 +121,7 @@ def limit(model: str, load: Load) -> float:
 
     A prompt as long as vLLM's budget has no room beside tokens that are decoded, so that it takes a second step of a
     few tokens: 2.1 % as the mean of ten draws of the places in which requests begin.
-
-    The closed form has 64 sequences beside a prompt, the simulation 63, one of them being the prompt's. On Mixtral the
-    64th begins a tile of the experts: 2,112 rows take 30.9 ms, 2,111 take 29.7 ms.
     """
-    if model.startswith("mixtral") and load in (LOADS[1], LOADS[7]):
-        return 2.5
     if load.engine == "vllm" and load.prompt == 8192 and not model.startswith("deepseek"):
         return 2.2
     return 5.0 if model.startswith("deepseek") and load in (LOADS[1], LOADS[7]) else 2.0
@@ -171,4 +166,4 @@ def test_where_lengths_vary_most_plans_are_near() -> None:
     seldom = np.array([one.excess for one in found.values() if one.share < 0.6])
     assert np.median(np.abs(excess)) <= 0.5 and np.mean(np.abs(excess) <= 2) >= 0.89
     assert seldom.min() >= -4 and seldom.max() <= 5
-    assert excess.min() >= -4 and excess.max() <= 21
+    assert excess.min() >= -4 and excess.max() <= 12

@@ -9,7 +9,6 @@ from dagc.driver.check import check, silent
 from dagc.driver.load import StrategyLoad, arrivals_text
 from dagc.plan.plan import Plan
 from dagc.simulate import repeats as repeats_module
-from dagc.simulate.load import SECTIONS
 from dagc.simulate.repeats import closed_up, draw_repeats
 from dagc.source import Source
 
@@ -65,7 +64,7 @@ def test_no_request_that_is_counted_has_a_part_of_an_output() -> None:
     for more in ("", "requests 500    warmup 0"):
         run = StrategyLoad(plan("engine vllm", f"{ALIKE}    {more}"), silent).run
         assert set(run.requests.output[run.counted].tolist()) == {256}
-        assert len(run.sections) == SECTIONS
+        assert len(run.sections) == 16
     whole = StrategyLoad(plan("engine vllm", f"{ALIKE}    requests 500"), silent).whole_run()
     assert whole.sections == ((64, 564),)
 
@@ -81,13 +80,24 @@ def test_each_section_has_places_of_its_own() -> None:
     two; of a run that begins once it is less than a third of that.
     """
     runs = [StrategyLoad(plan("engine vllm", f"{ALIKE}    seed {seed}"), silent).run for seed in range(6)]
-    means = [run.ttft.values.reshape(SECTIONS, -1).mean(axis=1) for run in runs]
+    many = len(runs[0].sections)
+    means = [run.ttft.values.reshape(many, -1).mean(axis=1) for run in runs]
     within = np.mean([np.std(one, ddof=1) for one in means])
-    between = np.std([one.mean() for one in means], ddof=1) * SECTIONS**0.5
+    between = np.std([one.mean() for one in means], ddof=1) * many**0.5
     assert between / 2 < within < between * 2
     subject = StrategyLoad(plan("engine vllm", ALIKE), silent)
-    once = subject.model.run_repeats(draw_repeats(subject.plan.facts.workload, (2560,), 256, 64))
-    assert np.std(once.ttft.values.reshape(SECTIONS, -1).mean(axis=1), ddof=1) < within / 3
+    once = subject.model.run_repeats(draw_repeats(subject.plan.facts.workload, (2048,), 256, 64))
+    assert np.std(once.ttft.values.reshape(many, -1).mean(axis=1), ddof=1) < within / 3
+
+
+@pytest.mark.parametrize(
+    ("load", "sections", "counted"),
+    [("concurrency 16", 63, 2016), ("concurrency 256", 10, 2560), ("concurrency 16    requests 20000", 625, 20000)],
+)
+def test_a_thousand_places_are_drawn(load: str, sections: int, counted: int) -> None:
+    """1,000 / 16 = 63 sections of two rounds of 16; ten at least; a longer run has more of them, of two rounds too."""
+    run = StrategyLoad(plan("engine vllm", f"prompt 1024    output 64    {load}"), silent).run
+    assert (len(run.sections), int(run.counted.sum())) == (sections, counted)
 
 
 def test_no_time_is_left_between_two_sections() -> None:

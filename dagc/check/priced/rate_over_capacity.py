@@ -19,9 +19,11 @@ def check(plan: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
     if load is None or load.saturation is None or load.holds or span is None:
         return
     rate, highest = plan.facts.workload.requests_per_second or 0.0, load.saturation.requests_per_second
+    arriving = format_rate(rate, "requests/s")
+    verb = "exceed" if arriving.endswith("requests/s") else "exceeds"
     yield CODE.at(
         span,
-        f"{format_rate(rate, 'requests/s')} exceed the capacity of the deployment",
+        f"{arriving} {verb} the capacity of the deployment",
         f"at most {format_rate(highest, 'requests/s')}",
         notes=("the queue grows without end: simulated requests that never lack are completed at this rate",),
         help=(_help(plan),),

@@ -65,7 +65,7 @@ def load_limits(requirements: Iterable[Requirement]) -> tuple[LoadLimit, ...]:
     return tuple(
         LoadLimit(one.name, one.percentile, one.figure.value, f"{one.title} {one.comparison} {one.figure.text}")
         for one in requirements
-        if one.percentile in PERCENTILES and one.comparison in ("<", "<=")
+        if one.percentile in PERCENTILES and one.is_ceiling
     )
 
 
