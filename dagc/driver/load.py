@@ -293,6 +293,16 @@ class StrategyLoad:
         workload, policy = self.plan.facts.workload, self.model.policies[-1]
         return policy.replicas * policy.ranks * _running(policy, workload.prompt + workload.output)
 
+    def closed_loop(self, concurrency: int) -> SimulatedLoad:
+        """Figures of the same requests with so many in flight."""
+        changed = self._closed(concurrency)
+        return self._record(self._run(changed), changed)
+
+    def _closed(self, concurrency: int) -> Workload:
+        workload = self.plan.facts.workload
+        changed = replace(workload, concurrency=concurrency, requests_per_second=None, is_open=False)
+        return replace(changed, trace=None, lengths=workload.trace or workload.lengths)
+
     def sweep(self, over: SweepOver) -> Sweep:
         """Loads from a tenth of the highest on, and between them the highest that keeps every requirement."""
         most = self.saturated_rate if over == "rate" else float(2 * self._most_running)
@@ -315,10 +325,10 @@ class StrategyLoad:
         workload = self.plan.facts.workload
         if over == "concurrency":
             load = float(max(1, int(load)))
-            changed = replace(workload, concurrency=int(load), requests_per_second=None, is_open=False)
+            changed = self._closed(int(load))
         else:
             changed = replace(workload, requests_per_second=load, is_open=True)
-        changed = replace(changed, trace=None, lengths=workload.trace or workload.lengths)
+            changed = replace(changed, trace=None, lengths=workload.trace or workload.lengths)
         self.say(f"{self.plan.name}: {arrivals_text(_under(self.plan, changed))}")
         found = self._record(self._run(changed), changed)
         points[load] = SweepPoint(
@@ -356,15 +366,15 @@ def arrivals_text(plan: Plan) -> str:
 
 def _met(load: SimulatedLoad, requirements: tuple[Requirement, ...]) -> bool | None:
     """Whether every requirement on a simulated metric holds; None without any."""
-    limits = [one for one in requirements if one.is_of_load]
-    values = [simulated_value(load, one.metric) for one in limits]
-    if not limits:
-        return None
-    kept = (
-        value is not None and satisfies(value, one.comparison, one.figure.value)
-        for one, value in zip(limits, values, strict=True)
-    )
-    return all(kept)
+    return not missed_by(load, requirements) if any(one.is_of_load for one in requirements) else None
+
+
+def missed_by(load: SimulatedLoad, requirements: tuple[Requirement, ...]) -> list[str]:
+    """The requirements on a simulated metric that do not hold, as written: `ttft p99`."""
+    values = [(one, simulated_value(load, one.metric)) for one in requirements if one.is_of_load]
+    return [
+        one.title for one, value in values if value is None or not satisfies(value, one.comparison, one.figure.value)
+    ]
 
 
 def _running(policy: Policy, tokens: int) -> int:
