@@ -177,6 +177,7 @@ def _print(outcome: SearchOutcome, style: str) -> None:
 def _status(outcome: SearchOutcome, failures: tuple[Diagnostic, ...]) -> int:
     if outcome.was_interrupted:
         return INTERRUPTED
-    if outcome.result is not None and not outcome.result.front and not failures:
+    best = outcome.result.recommended if outcome.result else None
+    if outcome.result is not None and (best is None or best.is_lowered) and not failures:
         return ERRORS
     return exit_status((*outcome.diagnostics, *failures))

@@ -9,20 +9,20 @@ where both pools are whole nodes, and else a GPU.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import gcd
 
 from dagc.diag.diagnostic import Diagnostic
-from dagc.driver.pricing import Judge
-from dagc.driver.strategies import price_plan
+from dagc.driver.load import StrategyLoad
+from dagc.driver.load_sweep import closed_loop, missed_by
+from dagc.driver.pricing import Judge, judged
+from dagc.driver.simulated_plan import SimulatedRequests, simulate
 from dagc.metrics import REQUESTS_AT_ONCE, THROUGHPUT
-from dagc.plan.plan import Plan
-from dagc.plan.workload import AS_PLANNED
-from dagc.results.assessment import Assessment, all_met
-from dagc.results.search_result import HighestLoad, PoolRatio, SimulatedPlan
+from dagc.plan.plan import Facts, Plan
+from dagc.results.search_result import HighestLoad, PoolRatio
 from dagc.results.summary import Throughput
-from dagc.search.assemble import UnderLoadFigures
-from dagc.search.incumbents import Named
+from dagc.search.choice import LoadFigures
+from dagc.search.incumbents import Named, PricedStrategy
 from dagc.search.verdict import StrategyVerdict
 from dagc.units import format_count
 
@@ -32,33 +32,106 @@ MOST = 1 << 17
 PRECISION = 0.02
 """Relative distance between a load that meets the requirements and the lowest known not to."""
 
+SIMULATED_PRECISION = 0.05
+"""The same where simulated requests decide, which take longer."""
+
+CONFIRMATIONS = 4
+"""Loads that are confirmed at most, each lower than the one before it by the precision."""
+
 _FIGURES = (REQUESTS_AT_ONCE, THROUGHPUT)
 
 
 @dataclass(frozen=True, slots=True)
 class UnderLoad:
-    """Both, for a worker: takes strategies, each under a batch that it meets the requirements with."""
+    """All of these, for a worker: takes strategies, each under a batch that the closed form meets the requirements
+    with.
+    """
 
     judge: Judge
 
-    def __call__(self, named: Named) -> UnderLoadFigures:
+    def __call__(self, named: Named) -> LoadFigures:
         """Nothing of a static batch but the ratio of pools; no highest load where simulated requests miss."""
         plan = self.judge.plan(*named)
         if isinstance(plan, Diagnostic):
-            return None, None, None
-        is_static = plan.facts.workload.concurrency is None
-        priced = price_plan(_closed(plan), [], lambda _: None, sample=None if is_static else AS_PLANNED).assessment
-        ratio = None if priced.metrics is None else pool_ratio(plan, priced.metrics.throughput)
-        found = simulated(priced)
-        # What simulated requests miss at this load has no highest one, whatever the closed form finds.
-        has_highest = not is_static and (found is None or found.met is not False)
-        return highest(self.judge, *named) if has_highest else None, found, ratio
+            return LoadFigures()
+        found = simulate(plan)
+        figures = _figures(plan, found)
+        if plan.facts.workload.concurrency is None or figures.is_missed:
+            return figures
+        top = highest(self.judge, *named)
+        if found.load and decides(plan.facts):
+            top = _simulated_highest(self.judge, named, top, found.load)
+        return figures._replace(highest=top)
 
 
-def _closed(plan: Plan) -> Plan:
-    """An open loop with a number of requests in flight is simulated as a closed one of that number."""
-    workload = plan.facts.workload
-    return replace(plan, facts=replace(plan.facts, workload=replace(workload, is_open=False)))
+def _figures(plan: Plan, found: SimulatedRequests) -> LoadFigures:
+    """All but the highest load."""
+    ratio = None if found.metrics is None else pool_ratio(plan, found.metrics.throughput)
+    return LoadFigures(None, found.record, ratio, tuple(map(judged, found.requirements)))
+
+
+def decides(facts: Facts) -> bool:
+    """Whether simulated requests decide a requirement, and other numbers of them in flight can be simulated."""
+    return facts.workload.requests_per_second is None and any(one.is_of_load for one in facts.requirements)
+
+
+@dataclass(frozen=True, slots=True)
+class LowerLoad:
+    """For a worker: takes strategies, each under a batch at which its simulated requests miss a requirement."""
+
+    judge: Judge
+
+    def __call__(self, named: Named) -> tuple[PricedStrategy, LoadFigures] | None:
+        """The plan under the highest load that was found at which it meets every requirement; None without one."""
+        strategy, batch = named
+        plan = self.judge.plan(strategy, batch)
+        load = None if isinstance(plan, Diagnostic) else simulate(plan).load
+        if load is None:
+            return None
+        low, high = batch // 2, batch
+        while low and self._misses(named, low, load):
+            low, high = low // 2, low
+        while high - low > max(1.0, SIMULATED_PRECISION * low):
+            middle = (low + high) // 2
+            low, high = (low, middle) if self._misses(named, middle, load) else (middle, high)
+        # Memory, and so the caches, are those of the plan's own load up to here.
+        for _ in range(CONFIRMATIONS if low else 0):
+            figures = self._at(strategy, low)
+            if figures.simulated and figures.simulated.met:
+                return PricedStrategy(strategy, low, self.judge.verdict(strategy, low)), figures
+            low = max(1, int(low * (1 - SIMULATED_PRECISION)))
+        return None
+
+    def _at(self, strategy: str, batch: int) -> LoadFigures:
+        plan = self.judge.plan(strategy, batch)
+        return LoadFigures() if isinstance(plan, Diagnostic) else _figures(plan, simulate(plan))
+
+    def _misses(self, named: Named, batch: int, load: StrategyLoad) -> bool:
+        verdict = self.judge.verdict(named[0], batch, _FIGURES)
+        is_missed = verdict.code is not None or verdict.is_over or any(one.is_missed for one in verdict.requirements)
+        return is_missed or bool(_missed(load, batch))
+
+
+def _missed(load: StrategyLoad, concurrency: int) -> list[str]:
+    """Requirements that simulated requests miss with so many in flight."""
+    facts = load.plan.facts
+    return missed_by(load.under(closed_loop(facts.workload, concurrency)), facts.requirements)
+
+
+def _simulated_highest(judge: Judge, named: Named, top: HighestLoad, load: StrategyLoad) -> HighestLoad:
+    """The most requests in flight that simulated requests meet the requirements with too, up to those of the closed
+    form.
+    """
+    strategy, low = named
+    missed = _missed(load, top.concurrency) if top.concurrency > low else []
+    if not missed:
+        return top
+    high = top.concurrency
+    while high - low > max(1.0, SIMULATED_PRECISION * low):
+        middle = (low + high) // 2
+        found = _missed(load, middle)
+        low, high, missed = (low, middle, found) if found else (middle, high, missed)
+    return _load(judge, low, judge.verdict(strategy, low, _FIGURES), missed[0])
 
 
 def highest(judge: Judge, strategy: str, batch: int) -> HighestLoad:
@@ -98,21 +171,6 @@ def _limit(verdict: StrategyVerdict, batch: int) -> str | None:
         return missed
     running = dict(verdict.figures).get(REQUESTS_AT_ONCE.name)
     return "KV cache" if running is not None and running < batch else None
-
-
-def simulated(assessment: Assessment) -> SimulatedPlan | None:
-    """What simulated requests say of a plan; None where none were."""
-    load = assessment.load
-    if load is None:
-        return None
-    ttft, tpot = load.ttft.percentiles_seconds, load.tpot.percentiles_seconds
-    return SimulatedPlan(
-        output_tokens_per_second=load.output_tokens_per_second,
-        ttft_p50=ttft["p50"],
-        ttft_p99=ttft["p99"],
-        tpot_p50=tpot["p50"],
-        met=all_met(one.ok for one in assessment.requirements),
-    )
 
 
 def pool_ratio(plan: Plan, found: Throughput) -> PoolRatio | None:

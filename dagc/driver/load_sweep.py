@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from dagc.driver.load import StrategyLoad, arrivals_text, with_workload
-from dagc.plan.workload import Requirement
+from dagc.plan.workload import Requirement, Workload
 from dagc.results.load import SimulatedLoad, simulated_value
 from dagc.results.quantity import satisfies
 from dagc.results.simulation import Sweep, SweepOver, SweepPoint
@@ -68,10 +69,10 @@ def _try(subject: StrategyLoad, over: SweepOver, load: float, tried: dict[float,
     workload = subject.plan.facts.workload
     if over == "concurrency":
         load = float(max(1, int(load)))
-        changed = replace(workload, concurrency=int(load), requests_per_second=None, is_open=False)
+        changed = closed_loop(workload, int(load))
     else:
         changed = replace(workload, requests_per_second=load, is_open=True)
-    changed = replace(changed, trace=None, lengths=workload.trace or workload.lengths)
+        changed = replace(changed, trace=None, lengths=workload.trace or workload.lengths)
     subject.say(f"{subject.plan.name}: {arrivals_text(with_workload(subject.plan, changed))}")
     found = subject.under(changed)
     limits = [one for one in subject.plan.facts.requirements if one.is_of_load]
@@ -80,16 +81,21 @@ def _try(subject: StrategyLoad, over: SweepOver, load: float, tried: dict[float,
         requests_per_second=found.requests_per_second,
         ttft_seconds=found.ttft.percentiles_seconds,
         tpot_seconds=found.tpot.percentiles_seconds,
-        met=_met(found, limits) if limits else None,
+        met=not missed_by(found, limits) if limits else None,
     )
     ceilings = [one for one in limits if one.is_ceiling]
-    tried[load] = Tried(point, _met(found, ceilings), found.goodput_requests_per_second or 0.0)
+    tried[load] = Tried(point, not missed_by(found, ceilings), found.goodput_requests_per_second or 0.0)
 
 
-def _met(load: SimulatedLoad, limits: list[Requirement]) -> bool:
-    """Whether these requirements on simulated metrics hold."""
-    values = [simulated_value(load, one.metric) for one in limits]
-    return all(
-        value is not None and satisfies(value, one.comparison, one.figure.value)
-        for one, value in zip(limits, values, strict=True)
-    )
+def closed_loop(workload: Workload, concurrency: int) -> Workload:
+    """The same requests with so many in flight."""
+    changed = replace(workload, concurrency=concurrency, requests_per_second=None, is_open=False)
+    return replace(changed, trace=None, lengths=workload.trace or workload.lengths)
+
+
+def missed_by(load: SimulatedLoad, requirements: Iterable[Requirement]) -> list[str]:
+    """The requirements on a simulated metric that do not hold, as written: `ttft p99`."""
+    values = [(one, simulated_value(load, one.metric)) for one in requirements if one.is_of_load]
+    return [
+        one.title for one, value in values if value is None or not satisfies(value, one.comparison, one.figure.value)
+    ]

@@ -118,7 +118,7 @@ class Judge:
         prompts, transfer = (self._times(self._priced(phase, plan)) if phase else None for phase in beside)
         found = assess(plan, memory, slowest_first(graph, timelines)[1], prompts, transfer)
         known = tuple((metric.name, value(metric, plan, found)) for metric in figures)
-        return StrategyVerdict(None, share, known, tuple(map(_judged, found.requirements)))
+        return StrategyVerdict(None, share, known, tuple(map(judged, found.requirements)))
 
     def _schedules(
         self, phases: Sequence[PhaseGraph], plan: Plan, scheduled: Callable[[PricedPhase], Timeline]
@@ -277,9 +277,12 @@ def _under(facts: Facts, batch: int | None) -> Facts:
     return replace(facts, workload=replace(facts.workload, batch=batch, concurrency=concurrency))
 
 
-def _judged(verdict: RequirementVerdict) -> Judged:
+def judged(verdict: RequirementVerdict) -> Judged:
+    """A verdict on a requirement as a search has it."""
     actual, requirement = verdict.actual.value, verdict.requirement
     if actual is None or verdict.ok is None:
         return Judged(verdict.name, actual, None)
+    if math.isinf(actual):
+        return Judged(verdict.name, None, float(not verdict.ok))
     miss = 0.0 if verdict.ok else miss_of(actual, requirement.comparison, requirement.figure.value)
     return Judged(verdict.name, actual, miss)

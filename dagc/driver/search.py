@@ -13,7 +13,7 @@ from dagc.diag.diagnostic import Code, Diagnostic, in_order
 from dagc.driver.evaluator import PooledEvaluator
 from dagc.driver.fit import PACKAGE_ABSENT
 from dagc.driver.front import overrides_of, read_plan, stops
-from dagc.driver.front_load import UnderLoad
+from dagc.driver.front_load import LowerLoad, UnderLoad, decides
 from dagc.driver.outcome import Blocks
 from dagc.driver.pricing import Judge, judge_of
 from dagc.driver.running_bounds import RunningBounds
@@ -24,13 +24,14 @@ from dagc.plan.plan import Facts
 from dagc.results.paired import probability_faster
 from dagc.results.search_result import SearchResult
 from dagc.results.structure import one_line
-from dagc.search.assemble import SearchFindings, UnderLoadFigures, assemble
+from dagc.search.assemble import SearchFindings, assemble
 from dagc.search.bounds import LowerBounds
 from dagc.search.branch_and_bound import MOST_PAIRS, Problem, Progress, Search, TooMany
 from dagc.search.budget import Budget
 from dagc.search.checkpoint import Checkpoint, begin, content_key
+from dagc.search.choice import Choice, LoadFigures, choose
 from dagc.search.goal import Goal, ObjectiveName
-from dagc.search.incumbents import Incumbents, PricedStrategy
+from dagc.search.incumbents import Incumbents, Named, PricedStrategy
 from dagc.search.optimum import GoalResult, Optimizer
 from dagc.search.plan_text import Origin, plan_text
 from dagc.search.relax import PATIENCE, Relaxed, lower_load, more_gpus, nearest, requirements
@@ -45,11 +46,11 @@ NO_CLUSTER = Code("X504", "no-dask-cluster")
 TOO_LARGE = Code("X505", "search-too-large")
 LOST = Code("X508", "search-workers-lost")
 
-SHOWN = 5
-"""Plans of the front that are simulated, and whose highest load is found."""
-
 RESERVE = 0.1
-"""Share of the time that is left for what is found of these."""
+"""Share of the time that is left to simulate plans of the front, and to find their highest load."""
+
+RESERVE_TO_CHOOSE = 0.3
+"""The same where simulated requests decide a requirement: more plans are simulated, and under more loads."""
 
 MANY, PART = 128, 32
 """GPUs beyond which a part of the cluster is searched first, and those of a part at most."""
@@ -110,7 +111,8 @@ def search(source: Source, blocks: Blocks, directory: Path, options: SearchOptio
     checkpoint = begin(options.resume, content_key(facts, version("moe-dagc"))) if options.resume else Checkpoint()
     if isinstance(checkpoint, Diagnostic):
         return SearchOutcome(None, None, (*in_order(found), checkpoint))
-    seconds = None if options.seconds is None else (1 - RESERVE) * options.seconds
+    reserve = RESERVE_TO_CHOOSE if any(one.is_of_load for one in facts.requirements) else RESERVE
+    seconds = None if options.seconds is None else (1 - reserve) * options.seconds
     budget, judge = Budget(options.most, seconds), judge_of(facts)
     with ExitStack() as stack:
         pool = _entered(options, stack)
@@ -164,10 +166,11 @@ class _Running:
             incumbents, relaxed = self._relaxed(answers[0].best.goal, known)
         goal = answers[0].best.goal
         odds = _odds(judge)
-        ranked, ties = with_ties(incumbents.ranked(goal.score_of), goal.score_of, odds)
-        loads = self._under_load([entry for entry in ranked[:SHOWN] if goal.is_met_by(entry.verdict)])
-        found = SearchFindings(answers, incumbents, ranked, ties, loads, relaxed, self.evaluator.budget, odds)
-        return assemble(facts, space, goal, found, placed, famous), next(iter(ranked), None)
+        ranked = incumbents.ranked(goal.score_of)
+        choice = self._choice([entry for entry in ranked if goal.is_met_by(entry.verdict)])
+        ordered, ties = with_ties(choice, ranked, goal.score_of, odds)
+        found = SearchFindings(answers, incumbents, ordered, ties, choice, relaxed, self.evaluator.budget, odds)
+        return assemble(facts, space, goal, found, placed, famous), choice.chosen
 
     def _optimum(self, batch: int, known: Sequence[PricedStrategy]) -> GoalResult:
         """The best plan under a batch."""
@@ -241,13 +244,21 @@ class _Running:
         running.incumbents.complete(self.evaluator.whole)
         return running.incumbents
 
-    def _under_load(self, entries: Sequence[PricedStrategy]) -> list[UnderLoadFigures]:
-        """The highest load and simulated requests of plans."""
+    def _choice(self, ranked: Sequence[PricedStrategy]) -> Choice:
+        """The plan that is recommended, the first without simulated requests where the search is interrupted."""
         if self.evaluator.budget.ended_by == "interrupt":
-            return []
-        self.report("simulating requests")
-        named = [(one.strategy, one.batch) for one in entries]
-        return self.evaluator.pool.map(UnderLoad(self.judge), named)
+            return Choice(chosen=next(iter(ranked), None))
+        pool, judge = self.evaluator.pool, self.judge
+
+        def simulated(named: Sequence[Named]) -> list[LoadFigures]:
+            self.report("simulating requests")
+            return pool.map(UnderLoad(judge), named)
+
+        def lowered(named: Sequence[Named]) -> list[tuple[PricedStrategy, LoadFigures] | None]:
+            self.report("simulating lower loads")
+            return pool.map(LowerLoad(judge), named)
+
+        return choose(ranked, simulated, lowered if decides(self.facts) else None)
 
 
 def _entries(judge: Judge, space: Space, named: Iterable[tuple[str, str]]) -> list[tuple[str, PricedStrategy]]:

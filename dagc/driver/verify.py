@@ -1,7 +1,7 @@
 """A result of `dagc search` is checked again, by none of the code that made it: counts, sizes, figures and bounds.
 
 The front, the best plan of each proof, what would have to give, and every witness are compiled from their text under
-the question of the result.
+the question of the result. Requests are simulated again where the recommendation rests on them.
 """
 
 from __future__ import annotations
@@ -12,12 +12,15 @@ from pathlib import Path
 
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.driver.front import read_plan, resolve_strategy, stops
+from dagc.driver.simulated_plan import simulate
 from dagc.driver.strategies import price_plan
+from dagc.driver.verify_choice import wrong_choice
 from dagc.driver.verify_proof import Compiled, ProofCheck, Wrong, lines
 from dagc.metrics import OBJECTIVES
 from dagc.plan.placement import placed
 from dagc.plan.plan import Facts, Plan
-from dagc.results.search_result import FoundPlan, SearchResult
+from dagc.results.assessment import all_met
+from dagc.results.search_result import FoundPlan, SearchResult, SimulatedPlan
 from dagc.results.values import values
 from dagc.source import Source, Span
 from dagc.syntax.parser import parse
@@ -94,6 +97,9 @@ class Compiler:
 
     facts: Facts
     known: dict[tuple[str, int], Compiled | str] = field(default_factory=dict[tuple[str, int], "Compiled | str"])
+    _simulated: dict[tuple[str, int], tuple[SimulatedPlan | None, bool | None]] = field(
+        default_factory=dict[tuple[str, int], "tuple[SimulatedPlan | None, bool | None]"]
+    )
 
     def __call__(self, strategy: str, batch: int) -> Compiled | str:
         """What compiling says, or the code that refuses it."""
@@ -102,8 +108,17 @@ class Compiler:
             self.known[key] = self._compiled(strategy, batch)
         return self.known[key]
 
-    def _compiled(self, strategy: str, batch: int) -> Compiled | str:
-        found: list[Diagnostic] = []
+    def simulate(self, strategy: str, batch: int) -> tuple[SimulatedPlan | None, bool | None]:
+        """Simulated requests, and whether these meet all requirements; None and False where nothing compiles."""
+        key = strategy, batch
+        if key not in self._simulated:
+            plan = self._plan(strategy, batch, [])
+            found = None if isinstance(plan, str) else simulate(plan)
+            is_met = all_met(one.ok for one in found.requirements) if found else False
+            self._simulated[key] = found.record if found else None, is_met
+        return self._simulated[key]
+
+    def _plan(self, strategy: str, batch: int, found: list[Diagnostic]) -> Plan | str:
         parsed = parse(Source("strategy", strategy))
         deployment = resolve_strategy(parsed.file.strategies[0], found) if parsed.file else None
         if deployment is None:
@@ -111,7 +126,13 @@ class Compiler:
         workload = self.facts.workload
         concurrency = None if workload.concurrency is None else batch
         facts = replace(self.facts, workload=replace(workload, batch=batch, concurrency=concurrency))
-        plan = Plan(placed(deployment, facts.engine), facts)
+        return Plan(placed(deployment, facts.engine), facts)
+
+    def _compiled(self, strategy: str, batch: int) -> Compiled | str:
+        found: list[Diagnostic] = []
+        plan = self._plan(strategy, batch, found)
+        if isinstance(plan, str):
+            return plan
         priced = price_plan(plan, found, lambda _: None, sample=None)
         assessment = priced.assessment
         share = assessment.memory.fullest.share if assessment.memory else None
@@ -135,6 +156,7 @@ def _of_result(result: SearchResult, compiler: Compiler) -> Iterator[Wrong]:
         better = next((one for one in result.front if _dominates(one, plan)), None)
         if better:
             yield (*path, "strategy"), f"`{better.strategy}` is better in every objective"
+    yield from wrong_choice(result, compiler.simulate)
     if result.nearest:
         yield from _plan(result.nearest, ("nearest",), compiler)
     yield from _of_rest(result, compiler)
@@ -148,8 +170,8 @@ def _of_rest(result: SearchResult, compiler: Compiler) -> Iterator[Wrong]:
     if result.front and result.proofs:
         best = min((one.score for one in result.proofs if one.score is not None), default=None)
         named = {one.best for one in result.proofs if one.score == best}
-        if result.front[0].strategy not in named:
-            yield ("front", 0, "strategy"), f"`{result.front[0].strategy}` is not the best plan of a proof"
+        if named.isdisjoint(one.strategy for one in result.front):
+            yield ("front", 0, "strategy"), "the best plan of no proof is on the front"
     shown = ("best" if result.front else "no plan") if all(one.is_proven for one in result.proofs) else "nothing"
     if result.proven != shown:
         yield ("proven",), f"the proofs show `{shown}`"

@@ -17,7 +17,7 @@ from dagc.export.labels import BELOW, Label, along, labelled, leader
 from dagc.export.svg_text import LINE, PlotAxis, cut, dark, headed, picture, text, width
 from dagc.export.text.context import MARKS, context
 from dagc.metrics import THROUGHPUT_PER_GPU, TPOT
-from dagc.results.search_result import RequirementFigure, SearchResult
+from dagc.results.search_result import FoundPlan, RequirementFigure, SearchResult
 from dagc.units import format_count, format_gpus, format_seconds
 
 MOST = 24
@@ -77,12 +77,17 @@ def _context(result: SearchResult) -> Iterator[str]:
     if len(batches) > 1:
         yield f"searched: {' · '.join(f'batch {batch:,}' for batch in batches)}"
     rows = [f"{MARKS[None if one.miss is None else not one.miss]} {one.name} {one.required}" for one in _asked(result)]
+    best = result.recommended
     if rows:
-        yield f"{'requirements of the best' if result.front else 'requirements of the nearest'}: {' · '.join(rows)}"
+        of = "nearest" if best is None else f"best with {best.batch:,} in flight" if best.is_lowered else "best"
+        yield f"requirements of the {of}: {' · '.join(rows)}"
+    if result.front and (best is None or best.is_lowered):
+        yield result.reason
 
 
 def _asked(result: SearchResult) -> list[RequirementFigure]:
-    best = result.front[0] if result.front else result.nearest
+    """The requirements, as the plan has them that is recommended, or the nearest."""
+    best = result.recommended or result.nearest or next(iter(result.front), None)
     return best.requirements if best else []
 
 
@@ -105,8 +110,9 @@ def _marks(result: SearchResult) -> Iterator[_Mark]:
             number += 1
             batch = result.batch_label(plan.batch)
             name = f"{plan.strategy}{batch}"
-            kind = "best" if index == 0 else "tie" if plan.tied else "front"
-            tie = ", a tie with the best" if plan.tied else ""
+            is_best = index == 0 and result.recommended is not None and not result.recommended.is_lowered
+            kind = "best" if is_best else "tie" if plan.tied else "front"
+            tie = ", a tie with the best" if plan.tied else _missed(plan)
             yield _Mark(number, kind, *place, name, f"{name}, {format_gpus(plan.gpus)}{tie}")
     for one in (*result.given, *result.well_known):
         if one.status != "front" and (place := _place(one.figures)) is not None:
@@ -114,6 +120,13 @@ def _marks(result: SearchResult) -> Iterator[_Mark]:
             name = f"{one.strategy}{result.batch_label(one.batch)}"
             status = "dominated" if one.status == "behind" else one.status
             yield _Mark(number, "other", *place, name, f"{one.name}: {name}, {status}")
+
+
+def _missed(plan: FoundPlan) -> str:
+    """What simulated requests miss."""
+    is_missed = plan.simulated is not None and plan.simulated.met is False
+    names = [f"misses {one.name} {one.required}: {one.shown}" for one in plan.requirements if is_missed and one.miss]
+    return f", {names[0]}" if names else ""
 
 
 def _place(figures: dict[str, float | None]) -> tuple[float, float] | None:

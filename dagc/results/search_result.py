@@ -66,6 +66,8 @@ class RequirementFigure:
     def miss_text(self) -> str:
         """What misses the requirement, and by what share of what is required: `50.7 tokens/s, 49 % too little`."""
         shown, miss = self.shown, self.miss or 0.0
+        if self.actual is None:
+            return f"{shown}"
         match self.required[0]:
             case "<" if miss >= 1:
                 return f"{shown}, {miss + 1:,.3g} times the limit"
@@ -81,7 +83,7 @@ class RequirementFigure:
 class HighestLoad:
     """The most requests in flight of which a plan runs all within the requirements, and its requests a second there.
 
-    `limit` is what the next step misses, found within 2 %.
+    `limit` is what the next step misses, found within 2 %, or within 5 % where simulated requests decide it.
     """
 
     concurrency: int
@@ -103,8 +105,9 @@ class SimulatedPlan:
 @record
 class FoundPlan:
     """A plan of the front. `figures` are those of a comparison, by name. `tied` with the best, whose lead is less than
-    what predictions of two plans tell apart. `highest` and `simulated` are of the first plans; `highest` is null where
-    simulated requests miss a requirement.
+    what predictions of two plans tell apart. `highest` and `simulated` are of the plans that were simulated; `highest`
+    is null where simulated requests miss a requirement. Their `requirements` are judged by simulated requests where
+    these decide.
     """
 
     strategy: str
@@ -115,6 +118,27 @@ class FoundPlan:
     tied: bool = False
     highest: HighestLoad | None = None
     simulated: SimulatedPlan | None = None
+
+
+@record
+class Recommended:
+    """The plan to deploy, as one of the front: no simulated request is against it, and simulated requests of those in
+    `passed_over`, which are better by the objective, miss a requirement.
+
+    With `is_lowered` no plan that was simulated meets the requirements under the load that was asked; this one does
+    under `batch`, the highest load that was found. `gap` is the share by which a plan that was not simulated can be
+    better by the objective at most; null where nothing limits it, or under a lower load.
+    """
+
+    strategy: str
+    batch: int
+    gpus: int
+    is_lowered: bool
+    figures: dict[str, float | None]
+    requirements: list[RequirementFigure]
+    simulated: SimulatedPlan | None
+    passed_over: list[str]
+    gap: float | None
 
 
 @record
@@ -182,7 +206,9 @@ Proven = Literal["best", "no plan", "nothing"]
 
 @record
 class SearchResult(Versioned):
-    """A search. `front` is in the order of recommendation: the first is the best; `reason` says why it is.
+    """A search. `recommended` is the plan to deploy, null where there is none; `reason` says why it is. `front` is in
+    the order of recommendation: the plan that is recommended under the load that was asked, those that tie with it,
+    then the others by the objective.
 
     `nearest` is the plan that misses the requirements least, where none meets them all. `is_complete` is false where
     the search was stopped, or limited: the best may be proven all the same, which `proofs` say, one for each batch.
@@ -205,6 +231,7 @@ class SearchResult(Versioned):
     objectives: list[str]
     ttft_definition: TtftDefinition
     front: list[FoundPlan]
+    recommended: Recommended | None
     reason: str
     nearest: FoundPlan | None
     given: list[PlacedPlan]

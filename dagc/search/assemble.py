@@ -9,19 +9,20 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from dagc.metrics import THROUGHPUT, THROUGHPUT_PER_GPU, TPOT, TTFT, Metric
+from dagc.metrics import TPOT, TTFT
 from dagc.plan.plan import Facts
-from dagc.plan.workload import Per, Requirement
 from dagc.results import search_result as out
 from dagc.results.assessment import written
 from dagc.results.facts import facts_of
 from dagc.results.quantity import figure_text
 from dagc.search.budget import Budget
+from dagc.search.choice import UNKNOWN, Choice, LoadFigures
 from dagc.search.front import distance, dominates, factor
-from dagc.search.goal import WORDS, Goal
+from dagc.search.goal import Goal
 from dagc.search.incumbents import Incumbents, PricedStrategy, Tally
 from dagc.search.optimum import GoalResult
 from dagc.search.proof import proof_of
+from dagc.search.recommend import reason_of, recommended, requirement_figures, simulated_relaxations
 from dagc.search.relax import Relaxed
 from dagc.search.space import ALWAYS, EXTRAS, Space
 from dagc.search.ties import Odds
@@ -35,24 +36,18 @@ Placed = tuple[str, PricedStrategy]
 """A strategy's name, and what was found of it."""
 
 
-UnderLoadFigures = tuple[out.HighestLoad | None, out.SimulatedPlan | None, out.PoolRatio | None]
-"""The highest load of a plan, its simulated requests, and the ratio of its pools."""
-
-_UNKNOWN: UnderLoadFigures = (None, None, None)
-
-
 @dataclass(frozen=True, slots=True)
 class SearchFindings:
-    """All that a search found: an answer for each batch, the front in the order of recommendation, what its first plans
-    do under load, and what would have to give where no plan meets the requirements. The `ties` after the first plan tie
-    with it. `odds` are those of two strategies.
+    """All that a search found: an answer for each batch, the front in the order of recommendation, which of it is
+    recommended by what it does under load, and what would have to give where no plan meets the requirements. The `ties`
+    after the first plan tie with it. `odds` are those of two strategies.
     """
 
     answers: Sequence[GoalResult]
     incumbents: Incumbents
     ranked: Sequence[PricedStrategy]
     ties: int
-    loads: Sequence[UnderLoadFigures]
+    choice: Choice
     relaxed: Sequence[Relaxed]
     budget: Budget
     odds: Odds
@@ -62,12 +57,11 @@ def assemble(
     facts: Facts, space: Space, goal: Goal, found: SearchFindings, given: Iterable[Placed], known: Iterable[Placed]
 ) -> out.SearchResult:
     """The result of a search; `given` are the plan's strategies, `known` the well-known ones."""
-    incumbents, front = found.incumbents, found.ranked
+    incumbents, front, choice = found.incumbents, found.ranked, found.choice
     nearest = None if incumbents.front.vectors else incumbents.nearest
-    loads = [*found.loads, *[_UNKNOWN] * (len(front) - len(found.loads))]
     plans = [
-        _plan(facts, entry, is_tied=0 < index <= found.ties, load=load)
-        for index, (entry, load) in enumerate(zip(front, loads, strict=True))
+        _plan(facts, entry, is_tied=0 < index <= found.ties, load=choice.load_of(entry))
+        for index, entry in enumerate(front)
     ]
     sizes = space.sizes
     return out.SearchResult(
@@ -81,6 +75,7 @@ def assemble(
         objectives=list(OBJECTIVES),
         ttft_definition=facts.workload.ttft_definition,
         front=plans,
+        recommended=recommended(goal, front, choice, found.answers),
         reason=_reason(facts, goal, found, nearest),
         nearest=_plan(facts, nearest) if nearest else None,
         given=[_placed(facts, sizes, name, entry, found) for name, entry in given],
@@ -89,8 +84,8 @@ def assemble(
         proofs=[proof_of(answer) for answer in found.answers],
         proven=("best" if front else "no plan") if all(one.is_proven for one in found.answers) else "nothing",
         budget=out.Budgeted(evaluations=found.budget.evaluations, ended_by=found.budget.ended_by or "complete"),
-        relaxations=[_relaxation(goal, one) for one in found.relaxed],
-        ratio=loads[0][2] if plans else None,
+        relaxations=[*(_relaxation(goal, one) for one in found.relaxed), *simulated_relaxations(goal, front, choice)],
+        ratio=choice.figures.ratio,
         simulation_order=_reordered(plans, goal),
         question="",
     )
@@ -164,54 +159,24 @@ def _counts(tally: Tally) -> out.Counts:
     )
 
 
-def _plan(
-    facts: Facts, entry: PricedStrategy, *, is_tied: bool = False, load: UnderLoadFigures = _UNKNOWN
-) -> out.FoundPlan:
+def _plan(facts: Facts, entry: PricedStrategy, *, is_tied: bool = False, load: LoadFigures = UNKNOWN) -> out.FoundPlan:
     return out.FoundPlan(
         strategy=entry.strategy,
         batch=entry.batch,
         gpus=int(entry.verdict.vector[0]),
         figures=dict(entry.verdict.figures),
-        requirements=_requirements(facts, entry.verdict),
+        requirements=requirement_figures(facts, load.judged or entry.verdict.requirements),
         tied=is_tied,
-        highest=load[0],
-        simulated=load[1],
+        highest=load.highest,
+        simulated=load.simulated,
     )
-
-
-def _requirements(facts: Facts, verdict: StrategyVerdict) -> list[out.RequirementFigure]:
-    pairs = zip(facts.requirements, verdict.requirements, strict=True)
-    return [
-        out.RequirementFigure(
-            name=asked.title,
-            required=written(asked.comparison, asked.figure),
-            figure=limited.name if (limited := _limited(asked)) else None,
-            limit=asked.figure.value if limited else None,
-            actual=one.actual,
-            shown=None if one.actual is None else figure_text(one.actual, asked.figure),
-            miss=one.miss,
-        )
-        for asked, one in pairs
-    ]
-
-
-def _limited(asked: Requirement) -> Metric | None:
-    """The objective, or throughput per GPU, that a requirement limits; rates are those of output tokens."""
-    if asked.metric is THROUGHPUT:
-        per_gpu = THROUGHPUT_PER_GPU if asked.figure.per is Per.GPU else THROUGHPUT
-        return per_gpu if asked.figure.kind == "output" else None
-    return asked.metric if asked.metric in (TTFT, TPOT) else None
 
 
 def _reason(facts: Facts, goal: Goal, found: SearchFindings, nearest: PricedStrategy | None) -> str:
     is_proven = all(one.is_proven for one in found.answers)
     so_far = "" if is_proven else " among the candidates decided so far"
     if found.ranked:
-        unknown = [one.name for one in found.ranked[0].verdict.requirements if one.miss is None]
-        met = "that meet every requirement" if facts.requirements else "that fit"
-        met = f"that miss no requirement (`{unknown[0]}` under load is no part of the order)" if unknown else met
-        words = WORDS[goal.objective] if goal.objective != "miss" else ""
-        return f"{words} of the plans {met}{so_far}"
+        return reason_of(goal, found.ranked, found.choice) + so_far
     if nearest is None and not is_proven:
         return "stopped before any plan that fits was priced"
     if nearest is None:
@@ -220,7 +185,7 @@ def _reason(facts: Facts, goal: Goal, found: SearchFindings, nearest: PricedStra
         return (
             f"no plan fits: the smallest needs {format_share(smallest)} of GPU memory" if smallest else "no plan fits"
         )
-    worst = max(_requirements(facts, nearest.verdict), key=lambda one: one.miss or 0.0)
+    worst = max(requirement_figures(facts, nearest.verdict.requirements), key=lambda one: one.miss or 0.0)
     return (
         f"no plan{so_far} meets every requirement; the nearest misses `{worst.name} {worst.required}`: "
         f"{worst.miss_text}"
@@ -277,7 +242,7 @@ def _without_figures(name: str, entry: PricedStrategy, status: Status, reason: s
 
 
 def _standing(facts: Facts, verdict: StrategyVerdict, better: PricedStrategy | None) -> tuple[Status, str]:
-    pairs = zip(_requirements(facts, verdict), verdict.requirements, strict=True)
+    pairs = zip(requirement_figures(facts, verdict.requirements), verdict.requirements, strict=True)
     missed = [shown for shown, one in pairs if one.is_missed]
     if missed:
         return "misses a requirement", "; ".join(map(_missed, missed))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from dagc.search.choice import Choice
 from dagc.search.incumbents import PricedStrategy
 from dagc.search.verdict import StrategyVerdict
 
@@ -23,20 +24,21 @@ None where nothing measured tells.
 
 
 def with_ties(
-    ranked: Sequence[PricedStrategy], score: Callable[[StrategyVerdict], float], odds: Odds
+    choice: Choice, ranked: Sequence[PricedStrategy], score: Callable[[StrategyVerdict], float], odds: Odds
 ) -> tuple[list[PricedStrategy], int]:
-    """Plans, the best first, with those that tie with it next, and how many these are.
+    """Plans in the order of their score, with the one that is chosen first and those that tie with it next, and how
+    many these are.
 
-    Ties come by fewer GPUs, then by simpler text, the rest as they came.
+    Ties come by fewer GPUs, then by simpler text, the rest as they came. A plan that misses a requirement is no tie.
     """
-    if not ranked:
-        return [], 0
-    best, *others = ranked
-    lowest = score(best.verdict)
-    ties = [one for one in others if _is_tie(one, best, score(one.verdict), lowest, odds)]
-    rest = [one for one in others if one not in ties]
+    best = choice.chosen
+    if best is None or choice.is_lowered:
+        return list(ranked), 0
+    others, lowest = [one for one in ranked if one is not best], score(best.verdict)
+    near = [one for one in others if not choice.misses(one)]
+    ties = [one for one in near if _is_tie(one, best, score(one.verdict), lowest, odds)]
     ties.sort(key=lambda one: (one.verdict.vector[0], len(one.strategy), one.strategy, one.batch))
-    return [best, *ties, *rest], len(ties)
+    return [best, *ties, *(one for one in others if one not in ties)], len(ties)
 
 
 def _is_tie(one: PricedStrategy, best: PricedStrategy, score: float, lowest: float, odds: Odds) -> bool:

@@ -51,19 +51,19 @@ def test_a_seed_gives_its_requests(tmp_path: Path) -> None:
 
 
 def test_the_highest_load_keeps_the_requirement_and_a_higher_one_misses_it(tmp_path: Path) -> None:
-    more = "require { ttft p99 <= 60 ms }\n"
+    more = "require { ttft p99 <= 90 ms }\n"
     words = ("--format", "json", "--sweep", "rate", "--requests", "500")
     sweep = document(simulated(tmp_path, "rate 4 requests/s", *words, more=more))["sweep"]
     kept = [point for point in sweep["points"] if point["load"] <= sweep["highest"]]
     missed = [point for point in sweep["points"] if point["load"] > sweep["highest"]]
     assert kept and missed
-    assert all(point["met"] and point["ttft_seconds"]["p99"] <= 0.06 for point in kept)
+    assert all(point["met"] and point["ttft_seconds"]["p99"] <= 0.09 for point in kept)
     assert missed[0]["met"] is False and missed[0]["load"] <= 1.03 * sweep["highest"]
 
 
 def test_a_lower_limit_on_goodput_is_missed_by_low_loads(tmp_path: Path) -> None:
     """At a tenth of what saturates the goodput is a tenth, too: not the highest load that keeps the limit."""
-    more = "require { ttft p99 <= 60 ms    goodput >= 20 requests/s }"
+    more = "require { ttft p99 <= 90 ms    goodput >= 20 requests/s }"
     words = ("--format", "json", "--sweep", "rate", "--requests", "500")
     sweep = document(simulated(tmp_path, "rate 24 requests/s", *words, more=more))["sweep"]
     met = [point["load"] for point in sweep["points"] if point["met"]]

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dagc.export.text.columns import columns
 from dagc.metrics import FRONT_TABLE, TPOT, TTFT, TtftDefinition
 from dagc.results.proof import CellRecord, FamilyRecord, MissRecord
-from dagc.results.search_result import FoundPlan, PlacedPlan, SearchResult
+from dagc.results.search_result import FoundPlan, PlacedPlan, RequirementFigure, SearchResult
 from dagc.units import format_count, format_gpus, format_share
 
 MOST_ROWS = 12
@@ -47,39 +47,39 @@ def _lines(result: SearchResult) -> Iterator[str]:
 
 
 def _best(result: SearchResult) -> Iterator[str]:
-    if result.front:
-        best = result.front[0]
+    best = result.recommended
+    if best is None or best.is_lowered:
+        yield result.reason
+    if best is not None:
         yield f"best: {best.strategy}   {format_gpus(best.gpus)}, batch {best.batch}"
-        yield f"  {result.reason}"
-        yield f"  {_proven(result)}"
+        if not best.is_lowered:
+            yield f"  {result.reason}"
+            yield f"  {_proven(result)}"
         if result.ratio:
             yield f"  {result.ratio.sentence}"
         met = best.simulated.met if best.simulated else None
-        yield from (f"  {line}" for line in _missed(best) if line.startswith("?") and met is None)
+        yield from (f"  {line}" for line in _missed(best.requirements) if line.startswith("?") and met is None)
         if met is not None:
             yield f"  {'✓' if met else '✗'} simulated requests {'meet every' if met else 'miss a'} requirement"
         ties = [one.strategy for one in result.front if one.tied]
         if ties:
             more = f" and {len(ties) - MOST_TIES} more" if len(ties) > MOST_TIES else ""
             yield f"  a tie with {', '.join(f'`{one}`' for one in ties[:MOST_TIES])}{more}: predictions are no closer"
-    elif result.nearest:
-        yield result.reason
-        yield f"  nearest: {result.nearest.strategy}   {format_gpus(result.nearest.gpus)}, batch {result.nearest.batch}"
-        yield from (f"  {line}" for line in _missed(result.nearest))
-    else:
-        yield result.reason
+    elif nearest := result.nearest:
+        yield f"  nearest: {nearest.strategy}   {format_gpus(nearest.gpus)}, batch {nearest.batch}"
+        yield from (f"  {line}" for line in _missed(nearest.requirements))
 
 
 def _proven(result: SearchResult) -> str:
     """How much better a plan can be that was not priced."""
-    known = [one for one in result.proofs if one.best is not None or not one.is_proven]
-    gaps = [one.gap for one in known]
-    if gaps and all(gap == 0 for gap in gaps):
-        return "optimal: no strategy that was searched is better"
-    found = [gap for gap in gaps if gap is not None]
-    if not found or len(found) < len(gaps):
+    gap = result.recommended.gap if result.recommended else None
+    if gap is None:
         return "how much better another plan can be is not known yet: search longer"
-    return f"a plan that was not priced is better by {format_share(max(found))} at most"
+    if result.recommended and result.recommended.passed_over:
+        return f"a plan that was not simulated is better by {format_share(gap)} at most"
+    if gap == 0:
+        return "optimal: no strategy that was searched is better"
+    return f"a plan that was not priced is better by {format_share(gap)} at most"
 
 
 def _relaxed(result: SearchResult) -> Iterator[str]:
@@ -92,7 +92,7 @@ def _relaxed(result: SearchResult) -> Iterator[str]:
 
 
 def _loads(result: SearchResult) -> Iterator[str]:
-    """The highest load and simulated requests of the first plans."""
+    """The highest load and simulated requests of the plans that were simulated."""
     known = [(one, one.highest, one.simulated) for one in result.front if one.simulated]
     if not known:
         return
@@ -104,7 +104,7 @@ def _loads(result: SearchResult) -> Iterator[str]:
             plan.strategy,
             f"{load.concurrency:,}" if load else "-",
             f"{load.requests_per_second:.3g}" if load and load.requests_per_second is not None else "-",
-            load.limit if load else "missed",
+            load.limit if load else _first_missed(plan),
             format_count(run.output_tokens_per_second / plan.gpus),
             TTFT.text(run.ttft_p50),
             TTFT.text(run.ttft_p99),
@@ -117,8 +117,13 @@ def _loads(result: SearchResult) -> Iterator[str]:
         yield f"  simulated requests put `{result.simulation_order}` first"
 
 
-def _missed(plan: FoundPlan) -> Iterator[str]:
-    for one in plan.requirements:
+def _first_missed(plan: FoundPlan) -> str:
+    """What simulated requests of a plan miss that has no highest load."""
+    return next((f"misses {one.name}" for one in plan.requirements if one.miss), "missed")
+
+
+def _missed(requirements: Sequence[RequirementFigure]) -> Iterator[str]:
+    for one in requirements:
         if one.miss is None:
             yield f"? {one.name} {one.required}: undetermined"
         else:

@@ -1,0 +1,91 @@
+"""The recommendation of a search is checked: what is passed over for it misses, and what is recommended meets.
+
+Requests are simulated again, on the plan that is recommended and on each that is better by the objective, or on all
+that were simulated where none of these is recommended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from math import inf, isclose
+
+from dagc.driver.verify_proof import Wrong
+from dagc.results.assessment import all_met
+from dagc.results.search_result import FoundPlan, Recommended, SearchResult, SimulatedPlan
+
+CLOSE = 1e-9
+
+Simulate = Callable[[str, int], tuple[SimulatedPlan | None, bool | None]]
+"""Takes a strategy and a batch to its simulated requests, and to whether these meet all requirements."""
+
+
+def wrong_choice(result: SearchResult, simulate: Simulate) -> Iterator[Wrong]:
+    """Everything that is wrong with the recommendation of a result."""
+    best = result.recommended
+    if best is None or best.is_lowered:
+        yield from _none_meets(result, simulate)
+    if best is None:
+        return
+    if best.is_lowered:
+        if best.batch >= max((one.batch for one in result.front), default=0):
+            yield ("recommended", "batch"), f"{best.batch} is no lower load than was asked"
+    else:
+        yield from _first(result, best, simulate)
+    record, is_met = simulate(best.strategy, best.batch)
+    if record != best.simulated:
+        yield ("recommended", "simulated"), f"simulated requests of `{best.strategy}` have other figures"
+    if is_met is False or (best.is_lowered and not is_met):
+        yield ("recommended", "strategy"), f"simulated requests of `{best.strategy}` miss a requirement"
+    shown = all_met(None if one.miss is None else not one.miss for one in best.requirements)
+    if shown is not is_met and (record or shown is False):
+        yield ("recommended", "requirements"), f"simulated requests of `{best.strategy}` say otherwise"
+
+
+def _none_meets(result: SearchResult, simulate: Simulate) -> Iterator[Wrong]:
+    for number, one in enumerate(result.front):
+        if one.simulated is None:
+            continue
+        record, is_met = simulate(one.strategy, one.batch)
+        if is_met is not False or record != one.simulated:
+            yield ("front", number, "simulated"), f"simulated requests of `{one.strategy}` miss no requirement"
+    if result.front and not any(one.simulated for one in result.front):
+        yield ("recommended",), "no plan of the front was simulated, and none is recommended"
+
+
+def _first(result: SearchResult, best: Recommended, simulate: Simulate) -> Iterator[Wrong]:
+    """It is the first of the front, and what is better by the objective was passed over."""
+    first = next(iter(result.front), None)
+    if first is None or (first.strategy, first.batch, first.gpus) != (best.strategy, best.batch, best.gpus):
+        yield ("recommended", "strategy"), f"`{best.strategy}` is not the first plan of the front"
+        return
+    for name in ("figures", "requirements", "simulated"):
+        if getattr(first, name) != getattr(best, name):
+            yield ("recommended", name), "the front has others"
+    score = _score(result, first)
+    better = [(number, one) for number, one in enumerate(result.front) if _score(result, one) < score]
+    for number, one in better:
+        record, is_met = simulate(one.strategy, one.batch)
+        if is_met is not False:
+            yield ("recommended", "strategy"), f"`{one.strategy}` is better, and meets what is required"
+        if record != one.simulated:
+            yield ("front", number, "simulated"), f"simulated requests of `{one.strategy}` have other figures"
+    if [one.strategy for _, one in better] != best.passed_over:
+        yield ("recommended", "passed_over"), f"{len(better)} plans of the front are better by the objective"
+    known = [(one.score, one.best_bound) for one in result.proofs]
+    lowest = min((value for pair in known for value in pair if value is not None), default=0.0)
+    gap = max(0.0, score / lowest - 1) if lowest > 0 else None
+    if (gap is None) != (best.gap is None) or not isclose(gap or 0.0, best.gap or 0.0, rel_tol=CLOSE, abs_tol=1e-12):
+        yield ("recommended", "gap"), f"the gap is {gap}, not {best.gap}"
+
+
+def _score(result: SearchResult, plan: FoundPlan) -> float:
+    """What the objective makes least."""
+    match result.objective:
+        case "ttft" | "tpot":
+            return plan.figures.get(result.objective) or 0.0
+        case "gpus":
+            return float(plan.gpus)
+        case _:
+            throughput = plan.figures.get("throughput") or 0.0
+            amount = 1 if result.objective == "throughput" else plan.gpus
+            return amount / throughput if throughput else inf
