@@ -59,7 +59,7 @@ class UnderLoad:
             return figures
         top = highest(self.judge, *named)
         if found.load and decides(plan.facts):
-            top = _simulated_highest(self.judge, named, top, found.load)
+            top = _simulated_highest(self.judge, named[1], top, found.load)
         return figures._replace(highest=top)
 
 
@@ -111,21 +111,22 @@ class LowerLoad:
         return is_missed or bool(missed_by(load.closed_loop(batch), self.judge.facts.requirements))
 
 
-def _simulated_highest(judge: Judge, named: Named, top: HighestLoad, load: StrategyLoad) -> HighestLoad:
+def _simulated_highest(judge: Judge, batch: int, top: HighestLoad, load: StrategyLoad) -> HighestLoad:
     """The most requests in flight that simulated requests meet the requirements with too, up to those of the closed
-    form.
+    form, from a number that they do.
     """
-    strategy, low = named
     asked = judge.facts.requirements
-    missed = missed_by(load.closed_loop(top.concurrency), asked) if top.concurrency > low else []
-    if not missed:
-        return top
-    high = top.concurrency
-    while high - low > max(1.0, SIMULATED_PRECISION * low):
-        middle = (low + high) // 2
-        found = missed_by(load.closed_loop(middle), asked)
-        low, high, missed = (low, middle, found) if found else (middle, high, missed)
-    return _load(judge, low, judge.verdict(strategy, low, _FIGURES), missed[0])
+    low, high, limit, best = batch, top.concurrency, top.limit, load.record
+    middle = high
+    while middle > low:
+        found = load.closed_loop(middle)
+        missed = missed_by(found, asked)
+        if missed:
+            high, limit = middle, missed[0]
+        else:
+            low, best = middle, found
+        middle = (low + high) // 2 if high - low > max(1.0, SIMULATED_PRECISION * low) else low
+    return HighestLoad(concurrency=low, requests_per_second=best.requests_per_second, limit=limit)
 
 
 def highest(judge: Judge, strategy: str, batch: int) -> HighestLoad:
