@@ -19,6 +19,7 @@ from dagc.driver.pricing import Judge, judged
 from dagc.driver.simulated_plan import SimulatedRequests, simulate
 from dagc.metrics import REQUESTS_AT_ONCE, THROUGHPUT
 from dagc.plan.plan import Facts, Plan
+from dagc.results.load import SimulatedLoad
 from dagc.results.search_result import HighestLoad, PoolRatio
 from dagc.results.summary import Throughput
 from dagc.search.choice import LoadFigures
@@ -60,7 +61,7 @@ class UnderLoad:
             return figures
         top = highest(self.judge, *named)
         if found.load and decides(plan.facts):
-            top = _simulated_highest(self.judge, named, top, found.load)
+            top = _simulated_highest(self.judge, named[1], top, found.load)
         return figures._replace(highest=top)
 
 
@@ -109,29 +110,29 @@ class LowerLoad:
     def _misses(self, named: Named, batch: int, load: StrategyLoad) -> bool:
         verdict = self.judge.verdict(named[0], batch, _FIGURES)
         is_missed = verdict.code is not None or verdict.is_over or any(one.is_missed for one in verdict.requirements)
-        return is_missed or bool(_missed(load, batch))
+        return is_missed or bool(missed_by(_closed_loop(load, batch), self.judge.facts.requirements))
 
 
-def _missed(load: StrategyLoad, concurrency: int) -> list[str]:
-    """Requirements that simulated requests miss with so many in flight."""
-    facts = load.plan.facts
-    return missed_by(load.under(closed_loop(facts.workload, concurrency)), facts.requirements)
+def _closed_loop(load: StrategyLoad, concurrency: int) -> SimulatedLoad:
+    """Figures of the same requests with so many in flight."""
+    return load.under(closed_loop(load.plan.facts.workload, concurrency))
 
 
-def _simulated_highest(judge: Judge, named: Named, top: HighestLoad, load: StrategyLoad) -> HighestLoad:
+def _simulated_highest(judge: Judge, batch: int, top: HighestLoad, load: StrategyLoad) -> HighestLoad:
     """The most requests in flight that simulated requests meet the requirements with too, up to those of the closed
-    form.
+    form, from a number that they do.
     """
-    strategy, low = named
-    missed = _missed(load, top.concurrency) if top.concurrency > low else []
-    if not missed:
-        return top
-    high = top.concurrency
-    while high - low > max(1.0, SIMULATED_PRECISION * low):
-        middle = (low + high) // 2
-        found = _missed(load, middle)
-        low, high, missed = (low, middle, found) if found else (middle, high, missed)
-    return _load(judge, low, judge.verdict(strategy, low, _FIGURES), missed[0])
+    low, high, limit, best = batch, top.concurrency, top.limit, load.record
+    middle = high
+    while middle > low:
+        found = _closed_loop(load, middle)
+        missed = missed_by(found, judge.facts.requirements)
+        if missed:
+            high, limit = middle, missed[0]
+        else:
+            low, best = middle, found
+        middle = (low + high) // 2 if high - low > max(1.0, SIMULATED_PRECISION * low) else low
+    return HighestLoad(concurrency=low, requests_per_second=best.requests_per_second, limit=limit)
 
 
 def highest(judge: Judge, strategy: str, batch: int) -> HighestLoad:

@@ -97,7 +97,7 @@ class Compiler:
 
     facts: Facts
     known: dict[tuple[str, int], Compiled | str] = field(default_factory=dict[tuple[str, int], "Compiled | str"])
-    _simulated: dict[tuple[str, int], tuple[SimulatedPlan | None, bool | None]] = field(
+    simulated: dict[tuple[str, int], tuple[SimulatedPlan | None, bool | None]] = field(
         default_factory=dict[tuple[str, int], "tuple[SimulatedPlan | None, bool | None]"]
     )
 
@@ -111,12 +111,12 @@ class Compiler:
     def simulate(self, strategy: str, batch: int) -> tuple[SimulatedPlan | None, bool | None]:
         """Simulated requests, and whether these meet all requirements; None and False where nothing compiles."""
         key = strategy, batch
-        if key not in self._simulated:
+        if key not in self.simulated:
             plan = self._plan(strategy, batch, [])
             found = None if isinstance(plan, str) else simulate(plan)
             is_met = all_met(one.ok for one in found.requirements) if found else False
-            self._simulated[key] = found.record if found else None, is_met
-        return self._simulated[key]
+            self.simulated[key] = found.record if found else None, is_met
+        return self.simulated[key]
 
     def _plan(self, strategy: str, batch: int, found: list[Diagnostic]) -> Plan | str:
         parsed = parse(Source("strategy", strategy))

@@ -81,7 +81,8 @@ class RequirementFigure:
 
 @record
 class HighestLoad:
-    """The most requests in flight of which a plan runs all within the requirements, and its requests a second there.
+    """The most requests in flight of which a plan runs all within the requirements, and its requests a second there,
+    those of simulated requests where these decide.
 
     `limit` is what the next step misses, found within 2 %, or within 5 % where simulated requests decide it.
     """
@@ -215,10 +216,10 @@ class SearchResult(Versioned):
     `proven` is what these show, and `dagc verify` checks: of the `best` that no plan of the search is better by the
     objective, or that `no plan` of it meets the requirements. The rest of the front has no proof: where `is_complete`,
     all else was priced, or closed by bounds that are not recorded. `objective` is what the best is best by.
-    `simulation_order` is null unless simulated requests put another plan of the front first. `question` is a plan of
-    the blocks that were searched under, paths in which start at the directory of the result. `ttft_definition` says
-    what `ttft` is, as `phases` of a summary does. `facts` are those of the plan, whose batch and GPUs `searched`
-    replaces.
+    `simulation_order` is null unless simulated requests put another plan of the front first that meets what is
+    required. `question` is a plan of the blocks that were searched under, paths in which start at the directory of the
+    result. `ttft_definition` says what `ttft` is, as `phases` of a summary does. `facts` are those of the plan, whose
+    batch and GPUs `searched` replaces.
     """
 
     model: str

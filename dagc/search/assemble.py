@@ -116,15 +116,15 @@ def _relaxation(goal: Goal, one: Relaxed) -> out.Relaxation:
 
 
 def _reordered(plans: Sequence[out.FoundPlan], goal: Goal) -> str | None:
-    """The strategy that simulated requests put first, where that is not the best by the closed form.
+    """The strategy that simulated requests put first of those that meet the requirements, where it is not the first.
 
     None where a stated rate is what all of them yield.
     """
     objective, workload = goal.objective, goal.facts.workload
     if workload.requests_per_second is not None and objective not in ("tpot", "ttft"):
         return None
-    known = [(one, one.simulated) for one in plans if one.simulated]
-    if not plans or len(known) < 2 or plans[0].simulated is None:
+    known = [(one, one.simulated) for one in plans if one.simulated and one.simulated.met is not False]
+    if len(known) < 2 or known[0][0] is not plans[0]:
         return None
     keys: dict[str, Callable[[out.FoundPlan, out.SimulatedPlan], float]] = {
         "throughput": lambda _, load: -load.output_tokens_per_second,
@@ -133,7 +133,7 @@ def _reordered(plans: Sequence[out.FoundPlan], goal: Goal) -> str | None:
         "gpus": lambda plan, _: plan.gpus,
     }
     key = keys.get(objective, lambda plan, load: -load.output_tokens_per_second / plan.gpus)
-    first, _ = min(known, key=lambda one: (one[1].met is False, key(*one)))
+    first, _ = min(known, key=lambda one: key(*one))
     return None if first is plans[0] else first.strategy
 
 

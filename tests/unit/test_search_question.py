@@ -26,6 +26,7 @@ from dagc.results.search_result import SearchResult
 from dagc.search import budget
 from dagc.search.bounds import ServiceBound
 from dagc.search.candidate import ServicePlan, ServiceShape
+from dagc.search.choice import Choice
 from dagc.search.goal import OBJECTIVE_NAMES, Goal, ObjectiveName
 from dagc.search.incumbents import PricedStrategy
 from dagc.search.service_order import ServiceOrder
@@ -187,9 +188,10 @@ def test_a_tie_is_what_is_the_better_one_in_one_of_four_cases() -> None:
         for text, score in sorted(scores.items(), key=lambda one: one[1])
     ]
     score = lambda verdict: verdict.vector[2]  # noqa: E731
-    ordered, ties = with_ties(plans, score, lambda _one, _other, ratio: 0.5 / ratio)
+    best = Choice(chosen=plans[0])
+    ordered, ties = with_ties(best, plans, score, lambda _one, _other, ratio: 0.5 / ratio)
     assert ([one.strategy for one in ordered], ties) == (["tp 4", "dp 2", "ep 4", "ep 4 ; tp 2", "tp 2"], 3)
-    assert with_ties(plans, score, lambda *_: None) == (plans, 0)
+    assert with_ties(best, plans, score, lambda *_: None) == (plans, 0)
 
 
 def test_ties_of_a_search_are_by_the_odds_that_compare_tells() -> None:
