@@ -14,7 +14,7 @@ from dagc.results.simulation import Sweep, SweepOver, SweepPoint
 PRECISION = 0.02
 """Relative distance between the highest load that keeps the requirements and the lowest known not to."""
 
-LEAST = 0.01
+IDLE_SHARE = 0.01
 """Rate of arrivals as a share of the highest, from which down requests hardly meet: what is missed there is missed by
 an idle server."""
 
@@ -54,9 +54,9 @@ def sweep(subject: StrategyLoad, over: SweepOver) -> Sweep:
     tried: dict[float, Tried] = {}
     for share in SHARES:
         _try(subject, over, most * share, tried)
-    step, least = (1.0, 0.0) if over == "concurrency" else (0.0, LEAST * most)
+    step, idle = (1.0, 0.0) if over == "concurrency" else (0.0, IDLE_SHARE * most)
     low, high = too_high_from(tried, most)
-    while high - low > max(step, PRECISION * high) and high > least:
+    while high - low > max(step, PRECISION * high) and high > idle:
         _try(subject, over, (low + high) / 2, tried)
         low, high = too_high_from(tried, most)
     kept = [load for load, one in tried.items() if load <= low and one.point.met is not False]

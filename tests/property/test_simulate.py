@@ -15,6 +15,7 @@ from dagc.simulate.gaps import Nodes, Numbers
 from dagc.simulate.kernel import Simulated, Simulation
 from dagc.simulate.policy import FirstToken, Late, LoadBalancer, Policy, Reserve
 from dagc.simulate.requests import Requests
+from tests.harness.effort import examples
 from tests.harness.step_times import NearHalf, Tables
 from tests.harness.stepwise import Stepwise
 
@@ -222,7 +223,7 @@ def test_many_gaps_are_rounded_to_1_part_in_8192(monkeypatch: pytest.MonkeyPatch
     assert all(abs(found - gap) * 8192 <= gap for found, gap in zip(rounded, exact, strict=True))
 
 
-@settings(max_examples=80)
+@settings(max_examples=examples(80, 1500))
 @given(_cases())
 def test_a_compiled_simulation_is_the_stepwise_one(case: Case) -> None:
     try:

@@ -128,6 +128,7 @@ def test_an_unknown_architecture_is_refused(kind: object) -> None:
     problem = problem_of({**CONFIGS["mixtral-8x7b"], "model_type": kind})
     assert problem.code.code == "N126"
     assert "mixtral" in problem.notes[0]
+    assert ("states no architecture" in problem.message) == (kind is None) and "None" not in problem.message
 
 
 def block_of(data: dict[str, Any]) -> str:

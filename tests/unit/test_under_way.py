@@ -100,6 +100,12 @@ def test_a_thousand_places_are_drawn(load: str, sections: int, counted: int) -> 
     assert (len(run.sections), int(run.counted.sum())) == (sections, counted)
 
 
+def test_little_s_law_holds_in_sections_of_few_rounds() -> None:
+    """Sections of two rounds, whose ends come several at a time."""
+    run = StrategyLoad(plan("engine vllm", "concurrency 16    prompt 1024    output 128"), silent).run
+    assert run.requests_per_second * run.e2e.mean == pytest.approx(16, rel=0.005)
+
+
 def test_no_time_is_left_between_two_sections() -> None:
     """The client of a repeat begins when all of the one before it have ended, at most a day and not a second later."""
     subject = StrategyLoad(plan("engine vllm", ALIKE), silent)

@@ -113,10 +113,12 @@ def _parsed(path: Path, span: Span | None) -> tuple[dict[str, Any], Source] | Di
 
 
 def _unknown_architecture(kind: str, name: str, span: Span | None, data: Mapping[str, Any]) -> Diagnostic:
+    has_kind = kind != str(None)
+    unknown = f"has the architecture `{kind}` (`model_type`), which dagc does not know"
     return UNKNOWN_ARCHITECTURE.at(
         span,
-        f"the configuration of `{name}` has the architecture `{kind}` (`model_type`), which dagc does not know",
-        "unknown architecture",
+        f"the configuration of `{name}` {unknown if has_kind else 'states no architecture (`model_type`)'}",
+        "unknown architecture" if has_kind else "no architecture",
         notes=(f"known are {', '.join(sorted(FAMILIES))}",),
         help=(f"write the shapes out; fields of usual names, to be checked and completed:\n{model_block(data, name)}",),
     )
