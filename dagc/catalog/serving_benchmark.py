@@ -3,7 +3,7 @@
 SemiAnalysisAI/InferenceX @ 843c6254 measures closed loops on DeepSeek-R1 every few weeks. Its tables name the hardware,
 the engine, the degrees and the load of a row; limits of the scheduler are in its scripts alone. `serving_settings.csv`
 has what they state, with the script of each line; an empty cell of the first columns holds for all, and `-` for rows
-that state no image. No measured figure is among them.
+that state no image. A line without limits says what the cache is stored in alone. No measured figure is among them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from dagc.catalog.serving_pools import WorkerShape
 
 _SETTINGS = Path(__file__).parent / "measured" / "serving_settings.csv"
 _ROWS = _SETTINGS.with_name("serving_rows.csv")
-"""Rows that are not what they say: a reason not to score them, or experts by ep where the row says ep 1."""
+"""Rows that are not what they say: a reason not to score them or to score them apart (`doubt`), or experts by ep where
+the row says ep 1."""
 
 WARM_FROM = "2026-01-21"
 """From this day each run begins with an untimed one of 2 x concurrency requests (InferenceX d053ae24e)."""
@@ -93,7 +94,7 @@ class ServerLimits:
 def server_limits(row: BenchmarkRow) -> ServerLimits | None:
     """Limits that the script of the day gave to the server; None where no script is known."""
     for line in _lines(_SETTINGS):
-        if not _holds(line, row):
+        if not line["max_running"] or not _holds(line, row):
             continue
         interval = line["receive_interval_from_16" if row.concurrency >= 16 else "receive_interval"]
         floor = line["fewest_num_tokens"]
@@ -107,22 +108,42 @@ def server_limits(row: BenchmarkRow) -> ServerLimits | None:
     return None
 
 
+def cache_dtype(row: BenchmarkRow) -> str:
+    """What the cache is stored in where scripts say it; nothing where none does, or where those of other days differ.
+
+    Recipes of separate pools are not among them.
+    """
+    if row.decode is not None:
+        return ""
+    known = (line for line in _lines(_SETTINGS) if _is_named(line, row))
+    found = {line["kv_dtype"] for line in known if not row.date or _is_of_day(line, row.date)}
+    return found.pop() if len(found) == 1 else ""
+
+
 def _num_tokens(row: BenchmarkRow) -> int:
     """`--max_num_tokens` of the scripts of TensorRT-LLM: one prompt beside the decoded sequences, in whole 64s."""
     return (row.concurrency + row.prompt + 64 + 63) // 64 * 64
 
 
 def _holds(line: dict[str, str], row: BenchmarkRow) -> bool:
+    if not _is_named(line, row):
+        return False
+    if not row.date:
+        return not line["since"] and not line["until"]
+    return _is_of_day(line, row.date)
+
+
+def _is_of_day(line: dict[str, str], date: str) -> bool:
+    return line["since"] <= date and (not line["until"] or date < line["until"])
+
+
+def _is_named(line: dict[str, str], row: BenchmarkRow) -> bool:
     named = {
         "model": row.model, "hardware": row.hardware, "framework": row.framework, "precision": row.precision,
         "image": row.image or "-", "tp": str(row.tp), "ep": str(row.ep), "prompt": str(row.prompt),
         "output": str(row.output),
     }  # fmt: skip
-    if any(line.get(column, "") not in ("", value) for column, value in named.items()):
-        return False
-    if not row.date:
-        return not line["since"] and not line["until"]
-    return line["since"] <= row.date and (not line["until"] or row.date < line["until"])
+    return all(line.get(column, "") in ("", value) for column, value in named.items())
 
 
 @cache
@@ -140,6 +161,11 @@ def unusable(row: BenchmarkRow) -> str | None:
     if row.decode is None:
         return next((line["reason"] for line in _lines(_ROWS) if line["reason"] and _holds(line, row)), None)
     return None
+
+
+def doubt(row: BenchmarkRow) -> str:
+    """Why a row is scored apart from the others; nothing where it is not."""
+    return next((line["doubt"] for line in _lines(_ROWS) if line["doubt"] and _holds(line, row)), "")
 
 
 def as_run(row: BenchmarkRow) -> BenchmarkRow:

@@ -150,6 +150,14 @@ def served_model(published: str, precision: str) -> tuple[str, str] | None:
     return _models().get((published, precision))
 
 
+def with_cache(model_text: str, dtype: str) -> str:
+    """Words of a model whose cache is stored in a type; as they are where none is known or they have one."""
+    if not dtype or "kv_dtype" in model_text:
+        return model_text
+    fields = model_text.removesuffix(" }") if "{" in model_text else f"{model_text} {{"
+    return f"{fields} kv_dtype {dtype} }}"
+
+
 @cache
 def _models() -> dict[tuple[str, str], tuple[str, str]]:
     with _MODELS.open(encoding="utf-8", newline="") as file:

@@ -2,7 +2,8 @@
 
 What a rank has beside weights, activations, buffers and reserve holds sequences of the mean length, prompt and half of
 the output, as engines do that take cache as sequences grow. An engine leaves a share of each device alone, or of what
-the rest leaves free (`Runtime.memory_share`), a default that its users raise where it leaves no room for a sequence.
+the rest leaves free (`Runtime.memory_share`). That is a default, which users raise where weights fill most of a device:
+until the cache has half of what weights, activations and buffers leave. So more memory never holds fewer sequences.
 Activations and buffers are those of what runs, in every pool, and leave room for one sequence in full. A static batch
 is not admitted: that it does not fit is an error of the plan, and so is that not even one request on each rank fits.
 """
@@ -21,6 +22,10 @@ from dagc.plan.plan import Plan
 
 _BINARY = 2**30 / 1e9
 """A device sold with so many GB has about so many GiB: an H100 with 80 reports 81,559 MiB, a B200 with 180 183,359."""
+
+
+_RAISED = 0.5
+"""What the cache has of the memory that weights, activations and buffers leave, where the default gives it less."""
 
 
 def admitted(plan: Plan) -> Plan:
@@ -55,18 +60,16 @@ def _running(plan: Plan, parts: int, most: int, known: dict[int, tuple[PoolMemor
             known[running] = rank_memory(_with(plan, running))
         return known[running]
 
-    def room(running: int, share: float) -> float:
+    def room(running: int) -> float:
         """Sequences that the rank with least room holds beside what so many need. 0 where another part of these lacks
         memory that one on each rank would not.
         """
         if _lacks(memory(running)) and not _lacks(memory(lone)):
             return 0.0
-        return _room(plan, memory(running), ceil(running / parts), share)
+        return _room(plan, memory(running), ceil(running / parts))
 
     lone = min(parts, most)
-    shares = dict.fromkeys((plan.facts.runtime.memory_share, 1.0))
-    found = (_largest(lambda running, share=share: room(running, share), parts, most) for share in shares)
-    return next((running for running in found if running), lone)
+    return _largest(room, parts, most) or lone
 
 
 def _largest(room: Callable[[int], float], parts: int, most: int) -> int:
@@ -86,15 +89,35 @@ def _lacks(memory: tuple[PoolMemory, ...]) -> bool:
     return any(pool.max_bytes > pool.capacity_bytes for pool in memory)
 
 
-def _room(plan: Plan, memory: tuple[PoolMemory, ...], each: int, share: float) -> float:
+def _room(plan: Plan, memory: tuple[PoolMemory, ...], each: int) -> float:
     service, workload = plan.deployment.services[-1], plan.facts.workload
     held = next(one for one in memory if one.pool == service.attention_pool.name)
     grown = (workload.prompt + workload.output / 2) / (workload.prompt + workload.output)
     one = np.maximum(held.cache_of(workload.prompt + workload.output), 1.0) / each * grown
-    return float((cache_room(plan, held, share) / one).min())
+    return float((cache_room(plan, held) / one).min())
 
 
-def cache_room(plan: Plan, memory: PoolMemory, share: float) -> npt.NDArray[np.float64]:
-    """Bytes of a rank for the cache under an engine that takes such a share; negative where the rest takes more."""
-    taken, whole = memory.total - memory.parts[MemoryPart.KV_CACHE], memory.capacity_bytes * _BINARY
-    return share * (whole - taken) if plan.facts.runtime.shares_free_memory else share * whole - taken
+def cache_room(plan: Plan, memory: PoolMemory) -> npt.NDArray[np.float64]:
+    """Bytes of a rank for the cache under the plan's engine; negative where the rest takes more than there is."""
+    return np.maximum(default_room(plan, memory), _RAISED * whole_room(memory))
+
+
+def default_room(plan: Plan, memory: PoolMemory) -> npt.NDArray[np.float64]:
+    """The same, at the engine's default share."""
+    share, free = plan.facts.runtime.memory_share, whole_room(memory)
+    return share * free if plan.facts.runtime.shares_free_memory else free - (1 - share) * _whole(memory)
+
+
+def whole_room(memory: PoolMemory) -> npt.NDArray[np.float64]:
+    """The same, of all that weights, activations and buffers leave."""
+    return _whole(memory) - (memory.total - memory.parts[MemoryPart.KV_CACHE])
+
+
+def share_taken(plan: Plan, memory: PoolMemory) -> float:
+    """The share that the engine is to be given: its default, or the one that users raise it to on the fullest rank."""
+    share, least = plan.facts.runtime.memory_share, float(whole_room(memory).min())
+    return share if plan.facts.runtime.shares_free_memory else max(share, 1 - _RAISED * least / _whole(memory))
+
+
+def _whole(memory: PoolMemory) -> float:
+    return memory.capacity_bytes * _BINARY

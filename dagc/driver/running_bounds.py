@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from math import ceil
 
-from dagc.cost.admission import cache_room
+from dagc.cost.admission import default_room
 from dagc.cost.memory import MemoryPart, rank_memory
 from dagc.degrees import Degrees
 from dagc.diag.diagnostic import Diagnostic
@@ -88,7 +88,7 @@ class RunningBounds:
         return _Ranks(
             float(memory.cache_of(workload.prompt + workload.output).max()),
             {phase: float(held.max()) for phase, held in memory.activations.items()},
-            float((cache_room(plan, memory, runtime.memory_share) + share * taken).min()),
+            float((default_room(plan, memory) + share * taken).min()),
             share,
         )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dagc.catalog.dtype import Dtype
 from dagc.catalog.model import ModelSpec
 from dagc.catalog.presets import exact_model, load_model
+from dagc.cost.admission import share_taken, with_memory
 from dagc.engines.instance import ServingSettings
 from dagc.plan.deployment import Service
 from dagc.plan.plan import Plan
@@ -18,7 +19,7 @@ def serving_of(plan: Plan, service: Service) -> ServingSettings:
     facts, workload = plan.facts, plan.facts.workload
     drafts = any(extra.name == "mtp" for extra in facts.model.extras)
     common = ServingSettings(
-        memory_share=facts.runtime.memory_share,
+        memory_share=_memory_share(plan, service),
         cache_dtype=facts.model.kv_dtype.value if facts.model.source != "given" else "",
         quantisation=_at_load(plan),
         drafts=workload.drafted,
@@ -39,6 +40,12 @@ def serving_of(plan: Plan, service: Service) -> ServingSettings:
         has_draft_layers=common.has_draft_layers,
         prefix_cache=workload.cached > 0,
     )
+
+
+def _memory_share(plan: Plan, service: Service) -> float:
+    """As admission has it, to what an option is written in: the engine's default is stated as it is."""
+    memory = next(one for one in with_memory(plan)[1] if one.pool == service.attention_pool.name)
+    return round(share_taken(plan, memory), 3)
 
 
 def is_published(plan: Plan) -> bool:

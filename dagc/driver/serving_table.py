@@ -16,10 +16,10 @@ from statistics import median
 
 from dagc.catalog.cases import table_reader
 from dagc.catalog.presets import find_device
-from dagc.catalog.serving_benchmark import BenchmarkRow, as_run, unusable
+from dagc.catalog.serving_benchmark import BenchmarkRow, as_run, cache_dtype, doubt, unusable
 from dagc.catalog.serving_overhead import serving_overhead
 from dagc.catalog.serving_pools import WorkerShape
-from dagc.catalog.serving_runs import ServingRun, WorkerDegrees, served_model
+from dagc.catalog.serving_runs import ServingRun, WorkerDegrees, served_model, with_cache
 from dagc.diag.diagnostic import Diagnostic
 from dagc.driver.load_run import limits_of_pools
 from dagc.driver.load_table import BAD_LOADS, bad_row, count, read_loads
@@ -32,6 +32,9 @@ _MOST_SECONDS = 1e4
 
 _BENCHMARK_ID = re.compile(r"cfg\d+$|^2026|_gap_analysis_")
 """Ids of rows that InferenceX measured, whose lengths are ranged; those of the last kind are rounded copies."""
+
+_FRAMEWORKS = {"trtllm": "trt"}
+"""What InferenceX calls engines."""
 
 _NO_SUCH_RUN = "expert parallelism and attention dp of the run are not those of the table"
 
@@ -135,17 +138,19 @@ def _silicon(cells: Mapping[str, str]) -> ServingRun | str:
         concurrency=concurrency, date=_day(cells.get("id", "")), image=cells.get("backend_version", ""),
         model=model[0],
     )  # fmt: skip
+    cache = ""
     if is_benchmark:
         if reason := unusable(row):
             return reason
         worker = replace(worker, ep=as_run(row).ep)
+        cache = cache_dtype(replace(row, framework=_FRAMEWORKS.get(row.framework, row.framework)))
     return _planned(
         ServingRun(
             table="silicon", model=model[0], precision=cells["precision"], gpu=device, engine=cells["backend"],
             plan_engine=cells["backend"], version=cells.get("backend_version", ""), worker=worker,
             prompt=numbers["isl"], output=numbers["osl"], concurrency=concurrency, tpot_seconds=tpot,
-            model_text=model[1], is_ranged=is_benchmark,
-            suspect=cells.get("suspect", ""),
+            model_text=with_cache(model[1], cache), is_ranged=is_benchmark,
+            suspect=cells.get("suspect", "") or doubt(row),
         )
     )  # fmt: skip
 
@@ -219,7 +224,7 @@ def _benchmark(row: BenchmarkRow, tpot: float) -> ServingRun | str:
             table="InferenceX", model=model[0], precision=row.precision, gpu=device, engine=row.framework,
             plan_engine=overhead.plan_engine, version="", worker=_worker(row.decode or row.worker),
             prompt=row.prompt, output=row.output, concurrency=row.concurrency, tpot_seconds=tpot,
-            model_text=model[1], workers=row.decode.workers if row.decode else 1,
+            model_text=with_cache(model[1], cache_dtype(row)), workers=row.decode.workers if row.decode else 1,
             prefill=(row.workers, _worker(row.worker)) if row.decode else None, is_ranged=True,
             redundant=limits.decode_redundant if limits else 0,
         )
@@ -231,5 +236,8 @@ def _worker(shape: WorkerShape) -> WorkerDegrees:
 
 
 def _median(repeats: Iterable[ServingRun]) -> ServingRun:
+    """One run of all: with the cache that most of them had."""
     runs = tuple(repeats)
-    return replace(runs[0], tpot_seconds=median(one.tpot_seconds for one in runs), repeats=len(runs))
+    texts = [one.model_text for one in runs]
+    usual = runs[texts.index(max(texts, key=texts.count))]
+    return replace(usual, tpot_seconds=median(one.tpot_seconds for one in runs), repeats=len(runs))

@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import isfinite, log
+from math import exp, isfinite, log
 from statistics import mean, median
 
 from dagc.results.coverage import IntervalCoverage, JudgedRun, PairOdds, by_group, coverage_of
 from dagc.results.intervals import (
     BY_DEPTH,
     LEVELS,
+    SCALE_STRENGTH,
     STRENGTH,
     Group,
     Interval,
@@ -30,6 +31,9 @@ from dagc.results.intervals import (
 from dagc.results.paired import OTHER, pair_errors
 from dagc.results.plan_order import Pair, pairs_of
 from dagc.results.serving_validation import PredictedRun
+
+_LEAST = 1e-2
+"""A configuration is no nearer to the shift than this part of the error that is expected, as one run alone may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +70,18 @@ def clusters_of(runs: Iterable[PredictedRun]) -> list[ConfigurationRuns]:
 def locate(clusters: Sequence[ConfigurationRuns], path: LikePath) -> Location | None:
     """Shift and scale of a path: those of its clusters, drawn to those of the shorter path; None where it has none.
 
-    A cluster counts as one: by its median, and by the mean distance of its residuals from the shift.
+    A cluster counts as one: by its median, and by the mean distance of its residuals from the shift. Distances are
+    averaged by their logarithms, so that one wild configuration does not widen the intervals of all others.
     """
     own = [one.residuals for one in clusters if one.path[: len(path)] == path]
     if not own:
         return None
     wider = locate(clusters, path[:-1]) if path else None
-    weight = STRENGTH if wider else 0.0
+    drawn, drawn_scale = (STRENGTH, SCALE_STRENGTH) if wider else (0.0, 0.0)
     wider = wider or Location()
-    whole = weight + len(own)
-    shift = (weight * wider.shift + sum(map(median, own))) / whole
-    scale = (weight * wider.scale + sum(mean(abs(one - shift) for one in found) for found in own)) / whole
-    return Location(shift, scale or 1.0)
+    shift = (drawn * wider.shift + sum(map(median, own))) / (drawn + len(own))
+    distances = (max(mean(abs(one - shift) for one in found), _LEAST) for found in own)
+    return Location(shift, exp((drawn_scale * log(wider.scale) + sum(map(log, distances))) / (drawn_scale + len(own))))
 
 
 def _like(cluster: ConfigurationRuns, depth: int) -> object:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dagc.cost.admission import cache_room
+from dagc.cost.admission import cache_room, whole_room
 from dagc.cost.cache import cache_parts, capacity_tokens
 from dagc.cost.holding import Holding
 from dagc.cost.memory import PoolMemory
@@ -109,10 +109,10 @@ def cache_capacity(plan: Plan, service: Service, memory: tuple[PoolMemory, ...])
     first = pool.attention.coordinate(AxisKind.DP) == 0
     block = holding.block * cache_parts(holding)
     found = CacheCapacity(0, block, 0.0)
-    # As admission: a share that leaves no room is one that users raise.
-    for share in (plan.facts.runtime.memory_share, 1.0):
+    # As in admission a request runs on each rank in any case.
+    for room in (cache_room(plan, held), whole_room(held)):
         # Widened to all ranks: parts have one column where ranks are alike.
-        free = holding.zeros() + cache_room(plan, held, share)
+        free = holding.zeros() + room
         tokens = capacity_tokens(holding, free)[:, first].min()
         blocks = int(min(tokens // block, _MOST_BLOCKS))
         found = CacheCapacity(blocks, block, max(0.0, float(free[:, first].min())))

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from dagc.catalog.device import ClusterSpec
 from dagc.catalog.dtype import Dtype
 from dagc.catalog.presets import device_names, load_device, model_names
-from dagc.cost.admission import admitted
+from dagc.cost.admission import admitted, with_memory
 from dagc.driver.check import check
 from dagc.driver.outcome import Checked
 from dagc.source import Source
@@ -26,14 +26,17 @@ from tests.harness.effort import examples
 FAMILIES = (
     ("h100-sxm", "h200-sxm"),
     ("b200-sxm", "b300-sxm"),
+    ("b200-sxm", "gb200-nvl72"),
     ("gb200-nvl72", "gb300-nvl72"),
     ("mi300x", "mi325x"),
     ("mi325x", "mi355x"),
 )
-"""Devices of one maker's kernels, of which the second has at least every figure of the first.
+"""Devices of one maker's kernels, of which the second has at least every figure of the first."""
 
-B200 and GB200 are no pair: products and experts in fp8 are fitted to runs of each, and prefill of GB200 takes up to 4 %
-longer.
+MEASURED_APART = {("b200-sxm", "gb200-nvl72"): 1.01}
+"""By how much a step of the second may be longer, as its own measurements say: collectives of NCCL on two to four GPUs
+start 0.7 us later on GB200 than on B200 (ai-dynamo/aiconfigurator @ 095f58a5), which small steps with tokens gathered
+for experts show by up to 0.7 %.
 """
 
 WIDTHS = (
@@ -114,9 +117,9 @@ def steps(
     return (metrics.decode.seconds, metrics.prefill.seconds) if metrics else None
 
 
-def no_slower(better: tuple[float, float] | None, worse: tuple[float, float] | None) -> bool:
+def no_slower(better: tuple[float, float] | None, worse: tuple[float, float] | None, by: float = 1.0) -> bool:
     assume(better is not None and worse is not None)
-    return all(one <= other * ROUNDING for one, other in zip(better or (), worse or (), strict=True))
+    return all(one <= other * by * ROUNDING for one, other in zip(better or (), worse or (), strict=True))
 
 
 @given(models, devices, engines, strategies, widths, batches, prompts, st.sampled_from(WIDTHS), st.booleans())
@@ -166,7 +169,8 @@ def test_the_next_device_of_a_family_makes_no_step_slower(
 ) -> None:
     old, new = family
     case = (engine, strategy, width, batch, prompt)
-    assert no_slower(steps(model + kept, f"{new} x {width}", *case), steps(model + kept, f"{old} x {width}", *case))
+    better, worse = steps(model + kept, f"{new} x {width}", *case), steps(model + kept, f"{old} x {width}", *case)
+    assert no_slower(better, worse, by=MEASURED_APART.get(family, 1.0))
 
 
 @given(models, kept_types, devices, engines, strategies, widths, prompts, st.sampled_from([1.1, 1.3, 2.0]))
@@ -176,30 +180,36 @@ def test_more_memory_lowers_no_throughput(
 ) -> None:
     """Of a closed loop that memory limits: as many requests at once are as fast, and an engine with room admits more.
 
-    A larger batch may begin another tile of every product, another wave of tiles, or leave room for one prompt less in
-    a step. That gives back a twentieth at most; who limits the requests at once to what ran before loses nothing, but
-    for a hundredth: vLLM takes more tokens in a step on devices of more memory.
+    A larger batch may begin another tile of every product, or leave room for one prompt less in a step. That gives back
+    two hundredths at most. The prompt tokens of a step are stated: vLLM's default takes more of them on devices of more
+    memory, so that steps are fewer and longer, which may cost some percent.
     """
     assume(width > 1 or "{half}" not in strategy)
     written = strategy.format(whole=width, half=width // 2)
 
     def loop(cluster: str, concurrency: int) -> Checked | None:
-        work = f"concurrency {concurrency} prompt {prompt} output {prompt // 2} to {prompt}"
+        work = f"concurrency {concurrency} chunk 8192 prompt {prompt} output {prompt // 2} to {prompt}"
         return priced(model + kept, cluster, engine, written, work)
 
     less = loop(f"{device} x {width}", 2000)
-    assume(less is not None)
+    assume(less is not None and fits(less))
     gigabytes = times * figure_of(device, "memory") / 1e9
     larger = f"{device} x {width} {{ device {{ memory {gigabytes:.0f} GB }} }}"
     most = running(less)
-    assert throughput(loop(larger, most)) >= 0.99 * throughput(loop(f"{device} x {width}", most))
-    assert throughput(loop(larger, 2000)) >= 0.95 * throughput(less)
+    assert throughput(loop(larger, most)) * ROUNDING >= throughput(loop(f"{device} x {width}", most))
+    assert throughput(loop(larger, 2000)) >= 0.98 * throughput(less)
 
 
 def running(checked: Checked | None) -> int:
     """Requests that run at once."""
     assert checked
     return admitted(checked.plan).facts.workload.batch
+
+
+def fits(checked: Checked | None) -> bool:
+    """Whether weights, and a request on each rank, fit: what does not is an error, and has prices all the same."""
+    assert checked
+    return all(pool.max_bytes <= pool.capacity_bytes for pool in with_memory(checked.plan)[1])
 
 
 def throughput(checked: Checked | None) -> float:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
-from dagc.cost.admission import admitted
+from dagc.cost.admission import admitted, share_taken
 from dagc.cost.memory import MemoryPart, rank_memory
 from dagc.engines.registry import get_engine
 from dagc.plan.plan import Plan
@@ -53,22 +54,46 @@ def test_a_static_batch_is_not_admitted() -> None:
     assert admitted(subject) is subject
 
 
-def test_an_engines_share_of_memory_gives_way_where_nothing_would_fit() -> None:
-    """SGLang takes 88 %: of room for 12 sequences beside the rest, less 12 % of all; none is left of room for two.
+def with_room() -> tuple[Callable[[float], Plan], float]:
+    """Takes room for so many sequences to a plan of SGLang on a device that has it beside the rest; and that rest.
 
-    With a chunk of one prompt, activations are the same for any number of them up to a hundred.
+    With a chunk of one prompt, activations are the same for any number of sequences up to a hundred.
     """
     plain = served(1e12, chunk=1000, batch=100, concurrency=100)
     subject = replace(plain, facts=replace(plain.facts, engine=get_engine("sglang")))
     rest = beside_the_cache(subject)
 
-    def running(capacity: float) -> int:
-        device = replace(subject.facts.cluster.device, memory_bytes=capacity * 1e9 / 2**30)
-        facts = replace(subject.facts, cluster=replace(subject.facts.cluster, device=device))
-        return admitted(replace(subject, facts=facts)).facts.workload.batch
+    def on(sequences: float) -> Plan:
+        device = replace(subject.facts.cluster.device, memory_bytes=(rest + sequences * EACH) * 1e9 / 2**30)
+        return replace(subject, facts=replace(subject.facts, cluster=replace(subject.facts.cluster, device=device)))
 
-    assert running((rest + 12.5 * EACH) / 0.88) == 12
-    assert running(rest + 2.5 * EACH) == 2
+    return on, rest
+
+
+def test_an_engine_takes_its_share_and_users_raise_it_where_weights_fill_most_of_a_device() -> None:
+    """SGLang takes 88 %: of what is beside the rest, M - R, less 12 % of M; the cache has half of M - R at least.
+
+    The default is more from M = R / 0.76 on.
+    """
+    on, rest = with_room()
+    assert admitted(on(24.6)).facts.workload.batch == 12
+    many = 0.4 * rest / EACH
+    assert admitted(on(many)).facts.workload.batch == int(0.88 * many - 0.12 * rest / EACH)
+
+
+def test_more_memory_never_holds_fewer() -> None:
+    on, rest = with_room()
+    running = [admitted(on(share * rest / EACH)).facts.workload.batch for share in (0.02, 0.1, 0.13, 0.14, 0.15, 0.2)]
+    assert running == sorted(running) and running[0] == int(0.01 * rest / EACH)
+
+
+def test_the_share_that_an_engine_is_given_leaves_the_cache_what_admission_counts() -> None:
+    """A quarter of the rest is beside it: half of that is left alone, a tenth of the device."""
+    on, rest = with_room()
+    subject = on(0.25 * rest / EACH)
+    (memory,) = rank_memory(subject)
+    assert share_taken(subject, memory) == pytest.approx(1 - 0.125 / 1.25)
+    assert share_taken(on(3 * rest / EACH), rank_memory(on(3 * rest / EACH))[0]) == 0.88
 
 
 def test_tensorrt_llm_takes_its_share_of_what_is_free() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from dagc.catalog.serving_benchmark import BenchmarkRow, cache_dtype
 from dagc.catalog.serving_runs import ServingRun, WorkerDegrees
 from dagc.cli.validate import validate
 from dagc.driver.serving_table import read_serving
@@ -183,3 +185,63 @@ def test_files_are_asked_for_where_a_kind_needs_them() -> None:
         result = CliRunner().invoke(validate, [kind])
         assert result.exit_code == 2 and f"dagc validate {kind} runs.csv" in result.stderr
     assert CliRunner().invoke(validate, ["memory", "runs.csv"]).exit_code == 2
+
+
+OF_DEEPSEEK = "{name},{engine},{version},deepseek-ai/DeepSeek-R1,{gpu},{precision},1024,512,16,16,8,1,8,1,12.5,\n"
+
+
+@pytest.mark.parametrize(
+    ("row", "model"),
+    [
+        (OF_TP.replace("a,", "m_c16_cfg7,", 1), "minimax-m2.5 { dtype fp8 kv_dtype fp8 }"),
+        (OF_TP.replace("a,", "m_c16_cfg7,", 1).replace("0.19.0", "0.18.0"), "minimax-m2.5 { dtype fp8 }"),
+        (OF_TP, "minimax-m2.5 { dtype fp8 }"),
+        (
+            OF_DEEPSEEK.format(name="2026-01-29_m", engine="trtllm", version="1.2", gpu="b200_sxm", precision="fp8"),
+            "deepseek-r1 { kv_dtype fp8 }",
+        ),
+        (
+            OF_DEEPSEEK.format(name="2026-01-29_m", engine="sglang", version="0.5", gpu="h200_sxm", precision="fp8"),
+            "deepseek-r1 { kv_dtype bf16 }",
+        ),
+        (
+            OF_DEEPSEEK.format(name="2026-01-29_m", engine="trtllm", version="1.2", gpu="b200_sxm", precision="fp4"),
+            "deepseek-r1 { dtype bf16 expert_dtype fp4 kv_dtype fp8 }",
+        ),
+    ],
+)
+def test_the_cache_is_what_the_script_of_the_day_stores(row: str, model: str) -> None:
+    """And as the model says where no script is known, or where the row is not of the benchmark."""
+    (run,) = runs(HEAD + row)
+    assert run.model_text == model
+
+
+def test_a_type_of_cache_that_changed_with_the_day_needs_one() -> None:
+    """MI300X stored bf16 until 2026-01-22 and fp8 from then on. Of repeats the cache of most is taken."""
+    mi300x = NODE.replace("h200", "mi300x")
+    rows = [mi300x.replace("2026-05-17", day) for day in ("2026-01-01", "2026-01-02", "2026-05-17")]
+    assert [run.model_text for run in runs(BENCHMARK + rows[0])] == ["deepseek-v3 { kv_dtype bf16 }"]
+    assert [run.model_text for run in runs(BENCHMARK + rows[2])] == ["deepseek-v3 { kv_dtype fp8 }"]
+    (run,) = runs(BENCHMARK + "".join(rows))
+    assert (run.model_text, run.repeats) == ("deepseek-v3 { kv_dtype bf16 }", 3)
+    row = BenchmarkRow("mi300x", "sglang", "fp8", 8, 1, False, 1024, 512, 4, "")
+    assert cache_dtype(row) == "" and cache_dtype(replace(row, date="2026-05-17")) == "fp8"
+
+
+def test_runs_of_tensorrt_llm_before_images_were_stated_are_not_scored() -> None:
+    old = OF_DEEPSEEK.format(name="m_c16_cfg7", engine="trtllm", version="", gpu="b200_sxm", precision="fp4")
+    new = old.replace("trtllm,,", "trtllm,1.2.0rc6.post2,")
+    found = read_serving([Source("runs.csv", HEAD + old + new)])
+    assert [run.version for run in found.runs] == ["1.2.0rc6.post2"]
+    assert found.unplanned == ("expert parallelism and attention dp of the run are not those of the table",)
+
+
+def test_a_sweep_whose_prompts_no_gpu_can_compute_is_scored_apart() -> None:
+    """64 x 2,000 tokens x 2 x 8.03 G / 1.979 PFLOP/s are 1.04 s, of the 1.10 s that 64 requests took from end to end,
+    in which 100 steps read 64 x 2,050 tokens x 131,072 bytes at 4.8 TB/s besides: 0.36 s.
+    """
+    row = "a,vllm,{version},nvidia/Llama-3.1-8B-Instruct-FP8,h200_sxm,fp8,2000,100,64,64,1,1,1,1,9.74,\n"
+    (run,) = runs(HEAD + row.format(version="0.12.0"))
+    assert run.suspect.startswith("prompts need more arithmetic than the GPU has")
+    assert not runs(HEAD + row.format(version="0.13.0"))[0].suspect
+    assert 64 * 2000 * 2 * 8.03e9 / 1.979e15 + 100 * 64 * 2050 * 131072 / 4.8e12 > 0.12173 + 100 * 0.00974

@@ -51,7 +51,9 @@ def test_blocks_are_what_fits_beside_all_else(degrees: dict[str, int], parts: in
 
 
 def test_an_engine_takes_its_share_of_the_device() -> None:
-    """SGLang takes 88 %: room for 100.5 blocks in 88 % of the device; where that has none, what all of it holds."""
+    """SGLang takes 88 %: of what a device has beside the rest, R, less 12 % of all. Half of it at least, which is more
+    where the rest is more than 76 %; and what all of it holds where half has no room for a block.
+    """
     plain = served(1e12, tp=1)
     subject = replace(plain, facts=replace(plain.facts, engine=get_engine("sglang")))
     rest = beside_the_cache(subject)
@@ -61,8 +63,10 @@ def test_an_engine_takes_its_share_of_the_device() -> None:
         cluster = replace(subject.facts.cluster, device=device)
         return capacity(replace(subject, facts=replace(subject.facts, cluster=cluster))).blocks
 
-    assert blocks((rest + 100.5 * 16 * TOKEN) / 0.88) == 100
-    assert blocks(rest + 2.5 * 16 * TOKEN) == 2
+    block = 16 * TOKEN
+    assert blocks(2 * rest) == int(0.76 * rest / block)
+    assert blocks(rest + 200.8 * block) == 100
+    assert blocks(rest + 1.5 * block) == 1
 
 
 def test_a_request_that_never_fits_is_refused_with_numbers() -> None:
