@@ -74,11 +74,14 @@ class Run:
 
     def start(self, copy: int, node: int) -> Picoseconds:
         """Start of a node in a copy, by rank, shape (1,) or (width,)."""
-        program = self.recording.program
-        step, _ = self.recording.templates[self.template].structure.places[node]
-        lane = self.recording.templates[self.template].structure.steps[step].lane
-        team = program.graph.programs[self.size][self.stage].teams[lane // 2]
-        return self.starts(range(copy, copy + 1))[0, node, : program.widths[2 * team]]
+        recording, timed = self.recording, self.recording.templates[self.template]
+        step, which = timed.structure.places[node]
+        team = recording.program.graph.programs[self.size][self.stage].teams[timed.structure.steps[step].lane // 2]
+        width = recording.program.widths[2 * team]
+        steps = recording.steps_of(np.array([self.issue], dtype=np.int64), range(copy, copy + 1))
+        start = steps[0, 0, step, :width]
+        row = self.offset + copy
+        return start + timed.offset(node, slice(row, row + 1))[0] if which else start
 
     def starts(self, copies: range) -> Picoseconds:
         """Starts in some copies, shape (copies, nodes, 1 or width of the widest team)."""
