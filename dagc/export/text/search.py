@@ -87,7 +87,8 @@ def _relaxed(result: SearchResult) -> Iterator[str]:
         yield ""
         yield "what would do, with all else as it is"
     for one in result.relaxations:
-        may_be_less = "" if one.is_minimal else ", or less"
+        is_load = one.what in ("concurrency", "batch")
+        may_be_less = "" if one.is_minimal else ", or more" if is_load else ", or less"
         yield f"  {one.what} {one.needed} in place of {one.asked}{may_be_less}: {one.strategy}"
 
 
