@@ -16,9 +16,9 @@ from dagc.diag.diagnostic import Diagnostic
 from dagc.driver.load import StrategyLoad
 from dagc.driver.load_sweep import closed_loop, missed_by
 from dagc.driver.pricing import Judge, judged
-from dagc.driver.simulated_plan import SimulatedRequests, simulate
+from dagc.driver.simulated_plan import SimulatedRequests, decides, simulate
 from dagc.metrics import REQUESTS_AT_ONCE, THROUGHPUT
-from dagc.plan.plan import Facts, Plan
+from dagc.plan.plan import Plan
 from dagc.results.load import SimulatedLoad
 from dagc.results.search_result import HighestLoad, PoolRatio
 from dagc.results.summary import Throughput
@@ -71,9 +71,16 @@ def _figures(plan: Plan, found: SimulatedRequests) -> LoadFigures:
     return LoadFigures(None, found.record, ratio, tuple(map(judged, found.requirements)))
 
 
-def decides(facts: Facts) -> bool:
-    """Whether simulated requests decide a requirement, and other numbers of them in flight can be simulated."""
-    return facts.workload.requests_per_second is None and any(one.is_of_load for one in facts.requirements)
+@dataclass(frozen=True, slots=True)
+class RequestsOf:
+    """For a worker: takes strategies, each under a batch, to what their simulated requests say."""
+
+    judge: Judge
+
+    def __call__(self, named: Named) -> LoadFigures:
+        """All but the highest load."""
+        plan = self.judge.plan(*named)
+        return LoadFigures() if isinstance(plan, Diagnostic) else _figures(plan, simulate(plan))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +104,11 @@ class LowerLoad:
             low, high = (low, middle) if self._misses(named, middle, load) else (middle, high)
         # Memory, and so the caches, are those of the plan's own load up to here.
         for _ in range(CONFIRMATIONS if low else 0):
-            figures = self._at(strategy, low)
+            figures = RequestsOf(self.judge)((strategy, low))
             if figures.simulated and figures.simulated.met:
                 return PricedStrategy(strategy, low, self.judge.verdict(strategy, low)), figures
             low = max(1, int(low * (1 - SIMULATED_PRECISION)))
         return None
-
-    def _at(self, strategy: str, batch: int) -> LoadFigures:
-        plan = self.judge.plan(strategy, batch)
-        return LoadFigures() if isinstance(plan, Diagnostic) else _figures(plan, simulate(plan))
 
     def _misses(self, named: Named, batch: int, load: StrategyLoad) -> bool:
         verdict = self.judge.verdict(named[0], batch, _FIGURES)

@@ -13,11 +13,12 @@ from dagc.diag.diagnostic import Code, Diagnostic, in_order
 from dagc.driver.evaluator import PooledEvaluator
 from dagc.driver.fit import PACKAGE_ABSENT
 from dagc.driver.front import overrides_of, read_plan, stops
-from dagc.driver.front_load import LowerLoad, UnderLoad, decides
+from dagc.driver.front_load import LowerLoad, RequestsOf, UnderLoad
 from dagc.driver.outcome import Blocks
 from dagc.driver.pricing import Judge, judge_of
 from dagc.driver.running_bounds import RunningBounds
 from dagc.driver.search_rate import closed
+from dagc.driver.simulated_plan import decides
 from dagc.facts.facts import NO_STRATEGY
 from dagc.metrics import GPUS, THROUGHPUT
 from dagc.plan.plan import Facts
@@ -168,6 +169,9 @@ class _Running:
         odds = _odds(judge)
         ranked = incumbents.ranked(goal.score_of)
         choice = self._choice([entry for entry in ranked if goal.is_met_by(entry.verdict)])
+        if relaxed and decides(facts):
+            named = [(one.plan.strategy, one.plan.batch) for one in relaxed]
+            choice = Choice(dict(zip(named, self.evaluator.pool.map(RequestsOf(judge), named), strict=True)))
         ordered, ties = with_ties(choice, ranked, goal.score_of, odds)
         found = SearchFindings(answers, incumbents, ordered, ties, choice, relaxed, self.evaluator.budget, odds)
         return assemble(facts, space, goal, found, placed, famous), choice.chosen

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from dagc.driver.load import StrategyLoad
 from dagc.driver.strategies import price_plan
-from dagc.plan.plan import Plan
+from dagc.plan.plan import Facts, Plan
 from dagc.plan.workload import AS_PLANNED
 from dagc.results.assessment import RequirementVerdict, all_met
 from dagc.results.metrics import Metrics
@@ -23,6 +23,16 @@ class SimulatedRequests:
     requirements: tuple[RequirementVerdict, ...]
     metrics: Metrics | None
     load: StrategyLoad | None
+
+    @property
+    def met(self) -> bool | None:
+        """Whether all requirements are met; None where that is undetermined."""
+        return all_met(one.ok for one in self.requirements)
+
+
+def decides(facts: Facts) -> bool:
+    """Whether simulated requests decide a requirement, and other numbers of them in flight can be simulated."""
+    return facts.workload.requests_per_second is None and any(one.is_of_load for one in facts.requirements)
 
 
 def simulate(plan: Plan) -> SimulatedRequests:

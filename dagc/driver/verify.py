@@ -12,15 +12,14 @@ from pathlib import Path
 
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.driver.front import read_plan, resolve_strategy, stops
-from dagc.driver.simulated_plan import simulate
+from dagc.driver.simulated_plan import SimulatedRequests, simulate
 from dagc.driver.strategies import price_plan
 from dagc.driver.verify_choice import wrong_choice
 from dagc.driver.verify_proof import Compiled, ProofCheck, Wrong, lines
 from dagc.metrics import OBJECTIVES
 from dagc.plan.placement import placed
 from dagc.plan.plan import Facts, Plan
-from dagc.results.assessment import all_met
-from dagc.results.search_result import FoundPlan, SearchResult, SimulatedPlan
+from dagc.results.search_result import FoundPlan, SearchResult
 from dagc.results.values import values
 from dagc.source import Source, Span
 from dagc.syntax.parser import parse
@@ -97,8 +96,8 @@ class Compiler:
 
     facts: Facts
     known: dict[tuple[str, int], Compiled | str] = field(default_factory=dict[tuple[str, int], "Compiled | str"])
-    simulated: dict[tuple[str, int], tuple[SimulatedPlan | None, bool | None]] = field(
-        default_factory=dict[tuple[str, int], "tuple[SimulatedPlan | None, bool | None]"]
+    simulated: dict[tuple[str, int], SimulatedRequests | None] = field(
+        default_factory=dict[tuple[str, int], "SimulatedRequests | None"]
     )
 
     def __call__(self, strategy: str, batch: int) -> Compiled | str:
@@ -108,14 +107,12 @@ class Compiler:
             self.known[key] = self._compiled(strategy, batch)
         return self.known[key]
 
-    def simulate(self, strategy: str, batch: int) -> tuple[SimulatedPlan | None, bool | None]:
-        """Simulated requests, and whether these meet all requirements; None and False where nothing compiles."""
+    def simulate(self, strategy: str, batch: int) -> SimulatedRequests | None:
+        """Simulated requests, with a verdict on each requirement; None where nothing compiles."""
         key = strategy, batch
         if key not in self.simulated:
             plan = self._plan(strategy, batch, [])
-            found = None if isinstance(plan, str) else simulate(plan)
-            is_met = all_met(one.ok for one in found.requirements) if found else False
-            self.simulated[key] = found.record if found else None, is_met
+            self.simulated[key] = None if isinstance(plan, str) else simulate(plan)
         return self.simulated[key]
 
     def _plan(self, strategy: str, batch: int, found: list[Diagnostic]) -> Plan | str:
@@ -156,7 +153,7 @@ def _of_result(result: SearchResult, compiler: Compiler) -> Iterator[Wrong]:
         better = next((one for one in result.front if _dominates(one, plan)), None)
         if better:
             yield (*path, "strategy"), f"`{better.strategy}` is better in every objective"
-    yield from wrong_choice(result, compiler.simulate)
+    yield from wrong_choice(result, compiler.facts, compiler.simulate)
     if result.nearest:
         yield from _plan(result.nearest, ("nearest",), compiler)
     yield from _of_rest(result, compiler)

@@ -9,19 +9,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from math import inf, isclose
 
+from dagc.driver.simulated_plan import SimulatedRequests, decides
 from dagc.driver.verify_proof import Wrong
+from dagc.plan.plan import Facts
 from dagc.results.assessment import all_met
-from dagc.results.search_result import FoundPlan, Recommended, SearchResult, SimulatedPlan
+from dagc.results.search_result import FoundPlan, Recommended, SearchResult
 
 CLOSE = 1e-9
 
-Simulate = Callable[[str, int], tuple[SimulatedPlan | None, bool | None]]
-"""Takes a strategy and a batch to its simulated requests, and to whether these meet all requirements."""
+Simulate = Callable[[str, int], SimulatedRequests | None]
+"""Takes a strategy and a batch to its simulated requests; None where nothing compiles."""
 
 
-def wrong_choice(result: SearchResult, simulate: Simulate) -> Iterator[Wrong]:
+def wrong_choice(result: SearchResult, facts: Facts, simulate: Simulate) -> Iterator[Wrong]:
     """Everything that is wrong with the recommendation of a result."""
     best = result.recommended
+    if decides(facts):
+        yield from _relaxations(result, simulate)
     if best is None or best.is_lowered:
         yield from _none_meets(result, simulate)
     if best is None:
@@ -31,22 +35,29 @@ def wrong_choice(result: SearchResult, simulate: Simulate) -> Iterator[Wrong]:
             yield ("recommended", "batch"), f"{best.batch} is no lower load than was asked"
     else:
         yield from _first(result, best, simulate)
-    record, is_met = simulate(best.strategy, best.batch)
-    if record != best.simulated:
+    found = simulate(best.strategy, best.batch)
+    if found is None or found.record != best.simulated:
         yield ("recommended", "simulated"), f"simulated requests of `{best.strategy}` have other figures"
-    if is_met is False or (best.is_lowered and not is_met):
+    if found is None or found.met is False or (best.is_lowered and not found.met):
         yield ("recommended", "strategy"), f"simulated requests of `{best.strategy}` miss a requirement"
     shown = all_met(None if one.miss is None else not one.miss for one in best.requirements)
-    if shown is not is_met and (record or shown is False):
+    if found and shown is not found.met and (found.record or shown is False):
         yield ("recommended", "requirements"), f"simulated requests of `{best.strategy}` say otherwise"
+
+
+def _relaxations(result: SearchResult, simulate: Simulate) -> Iterator[Wrong]:
+    """Simulated requests of what would do miss what is said, beside the requirement that is relaxed."""
+    for number, one in enumerate(result.relaxations):
+        found = simulate(one.strategy, one.batch)
+        missed = [other.name for other in found.requirements if other.ok is False] if found else []
+        if [name for name in missed if name != one.what] != one.simulated_misses:
+            yield ("relaxations", number, "simulated_misses"), f"simulated requests of `{one.strategy}` miss others"
 
 
 def _none_meets(result: SearchResult, simulate: Simulate) -> Iterator[Wrong]:
     for number, one in enumerate(result.front):
-        if one.simulated is None:
-            continue
-        record, is_met = simulate(one.strategy, one.batch)
-        if is_met is not False or record != one.simulated:
+        found = simulate(one.strategy, one.batch) if one.simulated else None
+        if one.simulated and (found is None or found.met is not False or found.record != one.simulated):
             yield ("front", number, "simulated"), f"simulated requests of `{one.strategy}` miss no requirement"
     if result.front and not any(one.simulated for one in result.front):
         yield ("recommended",), "no plan of the front was simulated, and none is recommended"
@@ -64,10 +75,10 @@ def _first(result: SearchResult, best: Recommended, simulate: Simulate) -> Itera
     score = _score(result, first)
     better = [(number, one) for number, one in enumerate(result.front) if _score(result, one) < score]
     for number, one in better:
-        record, is_met = simulate(one.strategy, one.batch)
-        if is_met is not False:
+        found = simulate(one.strategy, one.batch)
+        if found is None or found.met is not False:
             yield ("recommended", "strategy"), f"`{one.strategy}` is better, and meets what is required"
-        if record != one.simulated:
+        if found is None or found.record != one.simulated:
             yield ("front", number, "simulated"), f"simulated requests of `{one.strategy}` have other figures"
     if [one.strategy for _, one in better] != best.passed_over:
         yield ("recommended", "passed_over"), f"{len(better)} plans of the front are better by the objective"

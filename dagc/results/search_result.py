@@ -168,7 +168,8 @@ class Relaxation:
     """The least change of one requirement or resource with which a plan meets all others, and that plan.
 
     `what` is the requirement, `concurrency`, `batch` or `gpus`; `asked` and `needed` are what is written and what would
-    do. `is_minimal` unless the search ended before it could tell.
+    do. `is_minimal` unless the search ended before it could tell, or simulated requests decide. Those of the plan miss
+    the requirements in `simulated_misses` all the same.
     """
 
     what: str
@@ -179,6 +180,7 @@ class Relaxation:
     gpus: int
     figures: dict[str, float | None]
     is_minimal: bool
+    simulated_misses: list[str]
 
 
 @record

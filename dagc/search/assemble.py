@@ -84,15 +84,20 @@ def assemble(
         proofs=[proof_of(answer) for answer in found.answers],
         proven=("best" if front else "no plan") if all(one.is_proven for one in found.answers) else "nothing",
         budget=out.Budgeted(evaluations=found.budget.evaluations, ended_by=found.budget.ended_by or "complete"),
-        relaxations=[*(_relaxation(goal, one) for one in found.relaxed), *simulated_relaxations(goal, front, choice)],
+        relaxations=[
+            *(_relaxation(goal, one, choice) for one in found.relaxed),
+            *simulated_relaxations(goal, front, choice),
+        ],
         ratio=choice.figures.ratio,
         simulation_order=_reordered(plans, goal),
         question="",
     )
 
 
-def _relaxation(goal: Goal, one: Relaxed) -> out.Relaxation:
+def _relaxation(goal: Goal, one: Relaxed, choice: Choice) -> out.Relaxation:
     facts, entry = goal.facts, one.plan
+    judged = choice.load_of(entry).judged
+    missed = [asked.name for index, asked in enumerate(judged) if index != one.what and asked.is_missed]
     if isinstance(one.what, int):
         asked = facts.requirements[one.what]
         judged = entry.verdict.requirements[one.what]
@@ -112,6 +117,7 @@ def _relaxation(goal: Goal, one: Relaxed) -> out.Relaxation:
         gpus=int(entry.verdict.vector[0]),
         figures=dict(entry.verdict.figures),
         is_minimal=one.is_minimal,
+        simulated_misses=missed,
     )
 
 

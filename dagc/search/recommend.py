@@ -105,6 +105,7 @@ def _relaxation(plan: PricedStrategy, what: str, asked: str, needed: str) -> out
         gpus=int(plan.verdict.vector[0]),
         figures=dict(plan.verdict.figures),
         is_minimal=False,
+        simulated_misses=[],
     )
 
 

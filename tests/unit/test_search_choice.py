@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from dagc.cli.main import main
 from dagc.driver import verify as verifying
 from dagc.driver.search import SearchOptions, search
+from dagc.driver.simulated_plan import SimulatedRequests
 from dagc.driver.verify import Compiler, verify
 from dagc.driver.verify_proof import Compiled
 from dagc.export.records import json_bytes, plain
@@ -173,10 +174,21 @@ def test_the_choice_is_the_same_with_two_workers(passed_over: SearchResult, lowe
         assert json_bytes(_result(required, workers=2)) == json_bytes(known)
 
 
+def test_what_would_do_says_what_its_simulated_requests_miss() -> None:
+    """TPOT of 1 us has no plan, and the plan with the least TPOT has a p99 of TTFT far above 1 us."""
+    result = _result("tpot <= 1 us    ttft p99 <= 1 us")
+    would = {one.what: one for one in result.relaxations}
+    assert result.recommended is None and would["tpot"].simulated_misses == ["ttft p99"]
+    assert not _wrong(plain(result))
+    document = json.loads(json_bytes(result))
+    document["relaxations"][0]["simulated_misses"] = []
+    assert "relaxations.0.simulated_misses" in _wrong(document)
+
+
 # Verified
 
 KNOWN: dict[tuple[str, int], Compiled | str] = {}
-SIMULATED: dict[tuple[str, int], tuple[SimulatedPlan | None, bool | None]] = {}
+SIMULATED: dict[tuple[str, int], SimulatedRequests | None] = {}
 """What compiling and simulating say, for the tests of one result."""
 
 
@@ -249,6 +261,7 @@ def test_a_planted_recommendation_is_rejected(passed_over: SearchResult, name: s
         (_of("recommended", "batch", value=60), "recommended.strategy"),
         (_of("recommended", "simulated", "ttft_p99", value=1e-3), "recommended.simulated"),
         (_of("front", 0, "simulated", "met", value=True), "front.0.simulated"),
+        (_of("relaxations", 0, "simulated_misses", value=["ttft p99"]), "relaxations.0.simulated_misses"),
     ],
 )
 def test_a_planted_lower_load_is_rejected(lowered: SearchResult, change: Callable[[Row], None], where: str) -> None:

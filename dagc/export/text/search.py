@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dagc.export.text.columns import columns
 from dagc.metrics import FRONT_TABLE, TPOT, TTFT, TtftDefinition
 from dagc.results.proof import CellRecord, FamilyRecord, MissRecord
-from dagc.results.search_result import FoundPlan, PlacedPlan, RequirementFigure, SearchResult
+from dagc.results.search_result import FoundPlan, PlacedPlan, Relaxation, RequirementFigure, SearchResult
 from dagc.units import format_count, format_gpus, format_share
 
 MOST_ROWS = 12
@@ -87,8 +87,15 @@ def _relaxed(result: SearchResult) -> Iterator[str]:
         yield ""
         yield "what would do, with all else as it is"
     for one in result.relaxations:
-        may_be_less = "" if one.is_minimal else ", or less"
-        yield f"  {one.what} {one.needed} in place of {one.asked}{may_be_less}: {one.strategy}"
+        is_load = one.what in ("concurrency", "batch")
+        may_be_less = "" if one.is_minimal else ", or more" if is_load else ", or less"
+        yield f"  {one.what} {one.needed} in place of {one.asked}{may_be_less}: {one.strategy}{_beside(one)}"
+
+
+def _beside(one: Relaxation) -> str:
+    """What simulated requests miss all the same."""
+    names = ", ".join(f"`{name}`" for name in one.simulated_misses)
+    return f"; its simulated requests miss {names}" if names else ""
 
 
 def _loads(result: SearchResult) -> Iterator[str]:
