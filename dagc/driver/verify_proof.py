@@ -9,20 +9,16 @@ plan, and no better than the price of its own strategy.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import inf, isclose
 from typing import Any, cast
 
-from dagc.catalog.parameters import layer_parameters
-from dagc.catalog.part import Part
+from dagc.driver.verify_yields import Compile, Compiled, Path, Wrong, YieldCheck
 from dagc.plan.plan import Facts
 from dagc.plan.workload import Figure, Per
 from dagc.results.proof import CellRecord, FamilyRecord, MissRecord, Proof, ServicesRecord, WitnessRecord
 from dagc.results.search_result import SearchResult
-
-Path = tuple[str | int, ...]
-"""Keys and places from the document down to a value."""
 
 
 def lines(document: Any) -> dict[Path, int]:
@@ -47,29 +43,12 @@ def _lines(path: Path, value: Any, at: list[int]) -> Iterator[tuple[Path, int]]:
         at[0] += 1
 
 
-Wrong = tuple[Path, str]
-"""Where something is wrong, and what."""
-
 RECOUNTED = frozenset({"phase-pools"})
 """Coordinates beside those that are always searched under which strategies are counted here too."""
 
 MOST_MICRO = 64
 
 CLOSE = 1e-9
-
-
-@dataclass(frozen=True, slots=True)
-class Compiled:
-    """What compiling a strategy under a batch says: its GPUs, and its figures by name, None where it does not fit."""
-
-    gpus: int
-    figures: Mapping[str, float | None] | None
-    memory_share: float | None
-    misses: tuple[str, ...]
-
-
-Compile = Callable[[str, int], Compiled | str]
-"""Takes a strategy and a batch to what compiling says, or to the code of what refuses it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,9 +206,7 @@ class ProofCheck:
         proof, path = self.proof, self.path
         witnesses = [one.witness.score for one in (*proof.families, *proof.cells) if one.witness]
         if proof.not_enumerated:
-            peak = self._peak([*proof.not_enumerated.sizes, *map(sum, proof.not_enumerated.cells)])
-            if not isclose(peak, proof.not_enumerated.score, rel_tol=CLOSE, abs_tol=1e-300):
-                yield (*path, "not_enumerated", "score"), f"the peak of the device allows {peak:.9g}"
+            yield from YieldCheck(self.facts, proof, self.compile, self.score).wrong((*path, "not_enumerated"))
             witnesses.append(proof.not_enumerated.score)
         bound = min(witnesses, default=None)
         if not _same(bound, proof.best_bound):
@@ -281,23 +258,6 @@ class ProofCheck:
         usual, most = min(stages, sequences), min(sequences, MOST_MICRO)
         micro = 1 + sum(1 << i != usual for i in range(most.bit_length())) if stages > 1 else 1
         return attentions * options * micro
-
-    def _peak(self, sizes: list[int]) -> float:
-        """The best score of plans of these sizes if every GPU multiplied at its peak: two operations for each parameter
-        and token, but for norms and biases, which are less than a hundredth.
-        """
-        shapes, workload = self.facts.model.shapes(), self.facts.workload
-        if shapes is None:
-            return 0.0
-        used = 0.0
-        for kind in shapes.layer_kinds():
-            parts = layer_parameters(shapes, kind)
-            used += sum(parts.get(part, 0) for part in (Part.ATTENTION, Part.DENSE_FFN, Part.SHARED_EXPERTS))
-            experts = shapes.experts
-            used += parts.get(Part.EXPERTS, 0) * experts.top / experts.count if experts else 0.0
-        tokens = workload.fresh + (workload.output - 1) / workload.tokens_per_step
-        each = workload.output * max(self.facts.cluster.device.flops.values()) / (2 * used * 0.99 * tokens)
-        return min(self.score(size, 0.0, 0.0, each * size) for size in sizes)
 
 
 def _limit(facts: Facts, metric: str, figure: Figure, gpus: int) -> float:

@@ -98,12 +98,32 @@ class CellRecord:
 
 
 @record
+class YieldRecord:
+    """Requests a second that a GPU of services of a phase yields at most with no more than so many sequences on it.
+
+    `strategy` is one under `batch` sequences with a service of so many GPUs whose ranks are cut as the bound's.
+    """
+
+    phase: str
+    sequences: float
+    requests: float
+    strategy: str
+    batch: int
+    gpus: int
+
+
+@record
 class NotEnumeratedRecord:
-    """Families and cells that were not enumerated, and the score that the peak of the device allows them at best."""
+    """Families and cells that were not enumerated, and their score at best: by the peak of the device, and by `yields`.
+
+    `floor` are requests a second and GPU of all that plans may yield in any case; null without yields.
+    """
 
     sizes: list[int]
     cells: list[list[int]]
     score: float
+    floor: float | None
+    yields: list[YieldRecord]
 
 
 @record

@@ -97,7 +97,7 @@ class LowerBounds:
     """Lower bounds of services under the facts of one plan, whose model has shapes; each is worked out once."""
 
     def __init__(self, facts: Facts, times_of: TimesOf) -> None:
-        self.facts, self._layer_bounds = facts, LayerBounds(facts, times_of)
+        self.facts, self.times_of, self.layer_bounds = facts, times_of, LayerBounds(facts, times_of)
         self._ends = cache(self._stage_ends)
         self._known: dict[Phase, dict[_Key, float]] = {Phase.PREFILL: {}, Phase.DECODE: {}}
 
@@ -119,7 +119,7 @@ class LowerBounds:
         """
         prefill, step = self.steps_of(services)
         facts = self.facts
-        drafts = facts.workload.drafted / self._layer_bounds.layers
+        drafts = facts.workload.drafted / self.layer_bounds.layers
         host = facts.runtime.host_seconds
         return np.stack([prefill + host, (step * (1 + drafts) + host) / facts.workload.tokens_per_step])
 
@@ -158,7 +158,7 @@ class LowerBounds:
             is_both,
         )  # fmt: skip
         sizes = _sizes(options.micro or shape.stages, -(-sequences // shape.replicas))
-        row = self._layer_bounds.row
+        row = self.layer_bounds.row
         return _Run(
             shape.stages,
             shape.layers,
@@ -170,7 +170,7 @@ class LowerBounds:
     def _bounded(self, runs: Sequence[_Run], phase: Phase) -> Figures:
         """Seconds of a prefill or of a decode step of each run at least; of runs with the same stages at once."""
         rows, places = np.unique([run.rows for run in runs], return_inverse=True)
-        times, places = self._layer_bounds.times(rows.tolist()), places.reshape(-1, 2)
+        times, places = self.layer_bounds.times(rows.tolist()), places.reshape(-1, 2)
         counts = np.array([run.counts for run in runs])
         is_one_pool = np.array([run.is_one_pool for run in runs], dtype=np.bool_)
         by_stages: dict[tuple[int, tuple[int, ...] | None], list[int]] = {}
@@ -194,7 +194,7 @@ class LowerBounds:
     def _stage_ends(self, stages: int, layers: tuple[int, ...] | None) -> list[int]:
         """Layers before each stage, and all."""
         split = self.facts.runtime.layer_split
-        return [0, *np.cumsum(layers or split.over_stages(self._layer_bounds.layers, stages)).tolist()]
+        return [0, *np.cumsum(layers or split.over_stages(self.layer_bounds.layers, stages)).tolist()]
 
 
 @lru_cache(maxsize=1024)

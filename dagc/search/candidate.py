@@ -103,6 +103,11 @@ def smallest_with(service: ServicePlan, batch: int) -> Candidate:
     return Candidate((service, beside) if other is Phase.DECODE else (beside, service), batch)
 
 
+def alone(shape: ServiceShape, batch: int) -> Candidate:
+    """The plain member of a shape, for both phases."""
+    return Candidate((ServicePlan(shape, Options(layers=shape.layers)),), batch)
+
+
 _Axes = Sequence[tuple[str, int, Sequence[str]]]
 """Name, degree and options of axes, outermost first."""
 

@@ -66,6 +66,14 @@ class StageConfig(NamedTuple):
     is_both: bool = True
 
 
+class StageParts(NamedTuple):
+    """The parts of a stage; no exchange where its tokens are nowhere else."""
+
+    attention: AttentionPart
+    experts: ExpertsPart
+    exchange: ExchangePart | None
+
+
 TimesOf = Callable[[Sequence[Work]], Sequence[Picoseconds]]
 """Takes parts with amounts to the times of each, as `Parts.times` has them."""
 
@@ -98,7 +106,7 @@ class LayerBounds:
         shapes = shapes_of(facts)
         self.layers = shapes.layers
         self._facts, self._times_of = facts, times_of
-        self._has_experts = any(kind.ffn is FfnKind.MOE for kind in shapes.layer_kinds())
+        self.has_experts = any(kind.ffn is FfnKind.MOE for kind in shapes.layer_kinds())
         self._attention = _PartTimes[AttentionPart](SHARED + 1, self.layers)
         self._experts = _PartTimes[ExpertsPart](SUMS + 1, self.layers)
         self._exchange = _PartTimes[ExchangePart](1, self.layers)
@@ -170,10 +178,25 @@ class LayerBounds:
         self, config: StageConfig, halves: Sequence[tuple[int, int, int]], phase: Phase
     ) -> tuple[tuple[int, ...], ...]:
         """Rows of the parts, by part those of the larger and of the smaller half, as `_Row` has them."""
-        options, is_prefill = config.options, phase is Phase.PREFILL
-        exchanges = self._has_experts and options.overlap > 1 and config.experts.ep > 1 and not config.is_apart
+        is_prefill = phase is Phase.PREFILL
+        attention, experts, exchange = self.parts_of(config, phase)
+        found: list[tuple[int, int, int, int]] = []
+        for fewer, more, rest in halves:
+            tokens = self._tokens(config, (fewer, more, rest), is_prefill=is_prefill) if self.has_experts else 0.0
+            found.append((
+                self._attention.row(attention, fewer),
+                self._attention.row(attention, more),
+                self._experts.row(experts, tokens) if tokens else 0,
+                self._exchange.row(exchange, tokens) if tokens and exchange else 0,
+            ))  # fmt: skip
+        return tuple(zip(*([(0, 0, 0, 0)] * (2 - len(found)) + found), strict=True))
+
+    def parts_of(self, config: StageConfig, phase: Phase) -> StageParts:
+        """The parts of a stage, whatever its sequences."""
+        options, copies = config.options, _copies(config, phase)
+        exchanges = self.has_experts and options.overlap > 1 and config.experts.ep > 1 and not config.is_apart
+        in_exchange = exchanges and phase is Phase.PREFILL
         has_low_latency = self._facts.runtime.has_low_latency(is_both=config.is_both)
-        in_exchange, copies = exchanges and is_prefill, _copies(config, phase)
         attention = AttentionPart(
             phase, config.attention.tp, config.attention.cp, options.sequence_parallel, options.decode_context,
             options.shared_replicated, in_exchange,
@@ -189,16 +212,7 @@ class LayerBounds:
             has_low_latency,
         )  # fmt: skip
         has_exchange = not config.is_apart and (config.experts.width > 1 or copies > 1)
-        found: list[tuple[int, int, int, int]] = []
-        for fewer, more, rest in halves:
-            tokens = self._tokens(config, (fewer, more, rest), is_prefill=is_prefill) if self._has_experts else 0.0
-            found.append((
-                self._attention.row(attention, fewer),
-                self._attention.row(attention, more),
-                self._experts.row(experts, tokens) if tokens else 0,
-                self._exchange.row(exchange, tokens) if tokens and has_exchange else 0,
-            ))  # fmt: skip
-        return tuple(zip(*([(0, 0, 0, 0)] * (2 - len(found)) + found), strict=True))
+        return StageParts(attention, experts, exchange if has_exchange else None)
 
     def _sums_experts(self, options: Options) -> bool:
         return self._facts.runtime.sums_experts and options.overlap == 1

@@ -3,13 +3,15 @@
 Whole nodes come first: cells of which one service takes a power of two of them, strategies of whole nodes, all cells
 of whole nodes, then the rest. Opening a stage enumerates its services, but for those of decode, which wait for their
 cell's turn. A plan that looks good is priced at once; then all stages are walked by turns until nothing in them can
-be better than the best. What is not open yet has a bound of its own: no GPU computes faster than its peak.
+be better than the best. What is not open yet has a bound of its own: no GPU computes faster than its peak, and of many
+GPUs no service yields more than ranks like its own do (`dagc.search.size_bounds`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 import numpy as np
 
@@ -17,12 +19,14 @@ from dagc.plan.deployment import Phase
 from dagc.search.best import Best, Evaluator
 from dagc.search.bounds import requests_per_gpu_second
 from dagc.search.budget import Budget
+from dagc.search.candidate import spell
 from dagc.search.goal import Goal
 from dagc.search.incumbents import PricedStrategy
 from dagc.search.pair_walks import CellOutcome, PairWalk
 from dagc.search.services import FamilyCount, ServiceColumn, Services
 from dagc.search.space import Space
 from dagc.search.walks import FamilyOutcome, ServiceWalk
+from dagc.search.yields import Yields, likely_pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +42,15 @@ class ServiceCount:
 
 @dataclass(frozen=True, slots=True)
 class NotEnumerated:
-    """Sizes and cells that were not enumerated, and the best score that plans may have; 0 where nothing is known."""
+    """Sizes and cells that were not enumerated, and the best score that plans may have; 0 where nothing is known.
+
+    `yields` are what services of any size yield, None where that is not worked out.
+    """
 
     sizes: tuple[int, ...]
     cells: tuple[tuple[int, int], ...]
     score: float
+    yields: Yields | None = None
 
 
 @dataclass(slots=True)
@@ -76,6 +84,9 @@ class _Left:
     sizes: list[int]
     cells: list[tuple[int, int]]
 
+
+MANY = 128
+"""GPUs beyond which it is worked out what services of any size yield: their columns take too long to enumerate."""
 
 CELLS = 4
 """Cells of which a pair is priced before anything else."""
@@ -124,6 +135,12 @@ class Optimizer:
         best, walks = Best(goal), list[ServiceWalk | PairWalk]()
         for entry in known:
             best.take(entry)
+        yields = self._yields(goal) if most is None and self._space.gpus > MANY else None
+        if yields and "phase-pools" in self._space.over:
+            named = [(spell(one), goal.batch) for one in likely_pairs(self._space, yields)]
+            named = named[: self._budget.take(len(named))]
+            for one, verdict in zip(named, self._evaluator.price(named), strict=True):
+                best.take(PricedStrategy(*one, verdict))
         begun = self._budget.evaluations
         planned = list(stages(self._space, goal.facts.cluster.gpus_per_node))
         left = _Left([size for sizes, _ in planned for size in sizes], [cell for _, cells in planned for cell in cells])
@@ -146,7 +163,7 @@ class Optimizer:
                 self._walk(walks, best, ends)
         except KeyboardInterrupt:
             self._budget.ended_by = "interrupt"
-        return self._answer(goal, best, walks, left)
+        return self._answer(goal, best, walks, left, yields)
 
     def _stage_walks(self, goal: Goal, sizes: Sequence[int], cells: Cells, left: _Left) -> list[ServiceWalk | PairWalk]:
         """The walks of a stage, of as many sizes and cells as there is time to enumerate; the rest stays in `left`."""
@@ -182,7 +199,18 @@ class Optimizer:
                     left.append(walk)
                 self._report(_progress(best, self._budget))
 
-    def _answer(self, goal: Goal, best: Best, walks: Sequence[ServiceWalk | PairWalk], left: _Left) -> GoalResult:
+    def _yields(self, goal: Goal) -> Yields | None:
+        """What services of any size yield, where the objective is about that and there is time to work it out."""
+        is_asked = goal.objective in ("throughput_per_gpu", "cost", "throughput")
+        if not is_asked or self._budget.take(1) < 1 or self._budget.has_ended:
+            return None
+        self._report("bounding services of any size")
+        known = self._services.size_bounds(goal.batch)
+        return known.yields(goal) if known else None
+
+    def _answer(
+        self, goal: Goal, best: Best, walks: Sequence[ServiceWalk | PairWalk], left: _Left, yields: Yields | None
+    ) -> GoalResult:
         answer, sizes, cells = GoalResult(best), left.sizes, left.cells
         asked: set[tuple[Phase, int]] = set()
         for walk in walks:
@@ -198,16 +226,20 @@ class Optimizer:
             column = self._services.column(phase, gpus, goal.batch)
             answer.services.append(ServiceCount(phase, gpus, goal.batch, tuple(column.families), len(column)))
         if sizes or cells:
-            answer.not_enumerated = NotEnumerated(
-                tuple(sizes), tuple(cells), self._peak_score(goal, [*sizes, *map(sum, cells)])
-            )
-            answer.best_bound = min(answer.best_bound, answer.not_enumerated.score)
+            score = self._score(goal, sizes, cells, yields)
+            answer.not_enumerated = NotEnumerated(tuple(sizes), tuple(cells), score, yields)
+            answer.best_bound = min(answer.best_bound, score)
         return answer
 
-    def _peak_score(self, goal: Goal, sizes: Sequence[int]) -> float:
-        """The best score of plans of these sizes by the peak of the device alone."""
+    def _score(self, goal: Goal, sizes: Sequence[int], cells: Cells, yields: Yields | None) -> float:
+        """The best score of plans of these sizes and cells: by what services yield, and by the peak of the device."""
         each, none = goal.facts.workload.output * requests_per_gpu_second(goal.facts), np.zeros(1)
-        return min(float(goal.score(gpus, none, none, none + each * gpus)[0]) for gpus in set(sizes))
+        asked = [(size, yields.of_size(size) if yields else inf) for size in sizes]
+        asked += [(sum(cell), yields.of_pair(*cell) if yields else inf) for cell in cells]
+        most: dict[int, float] = {}
+        for gpus, tokens in asked:
+            most[gpus] = max(most.get(gpus, 0.0), min(tokens, each * gpus))
+        return min(float(goal.score(gpus, none, none, none + tokens)[0]) for gpus, tokens in most.items())
 
 
 def _progress(best: Best, budget: Budget) -> str:

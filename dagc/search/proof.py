@@ -8,9 +8,11 @@ from math import isfinite
 from dagc.plan.deployment import Phase
 from dagc.results import proof as out
 from dagc.search.best import Missed, Witness
-from dagc.search.optimum import GoalResult, ServiceCount
+from dagc.search.candidate import spell
+from dagc.search.optimum import GoalResult, NotEnumerated, ServiceCount
 from dagc.search.pair_walks import CellOutcome
 from dagc.search.walks import FamilyOutcome
+from dagc.search.yields import Yields, witness_of
 
 
 def proof_of(answer: GoalResult) -> out.Proof:
@@ -26,14 +28,38 @@ def proof_of(answer: GoalResult) -> out.Proof:
         families=[_family(one) for one in answer.families],
         services=[_services(one) for one in answer.services],
         cells=[_cell(one) for one in answer.cells],
-        not_enumerated=None
-        if not_enumerated is None
-        else out.NotEnumeratedRecord(
-            sizes=list(not_enumerated.sizes),
-            cells=[list(one) for one in not_enumerated.cells],
-            score=not_enumerated.score,
-        ),
+        not_enumerated=None if not_enumerated is None else _not_enumerated(not_enumerated),
     )
+
+
+def _not_enumerated(one: NotEnumerated) -> out.NotEnumeratedRecord:
+    yields = one.yields
+    return out.NotEnumeratedRecord(
+        sizes=list(one.sizes),
+        cells=[list(cell) for cell in one.cells],
+        score=one.score,
+        floor=yields.floor if yields else None,
+        yields=_yields(yields) if yields else [],
+    )
+
+
+def _yields(yields: Yields) -> list[out.YieldRecord]:
+    (prefill,) = yields.rows[Phase.PREFILL]
+    found: list[out.YieldRecord] = []
+    for phase, rows in yields.rows.items():
+        for row in rows:
+            one, gpus = witness_of(row, phase, prefill)
+            found.append(
+                out.YieldRecord(
+                    phase=str(Phase(phase)),
+                    sequences=row.sequences,
+                    requests=row.requests,
+                    strategy=spell(one),
+                    batch=one.batch,
+                    gpus=gpus,
+                )
+            )
+    return found
 
 
 def _family(one: FamilyOutcome) -> out.FamilyRecord:

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dagc.plan.deployment import Options, Phase
+from dagc.plan.deployment import Phase
 from dagc.plan.plan import Facts
 from dagc.search.bounds import Figures, LowerBounds, ServiceBound, prompt_ranks, rate
-from dagc.search.candidate import Candidate, ServicePlan, ServiceShape, spell
+from dagc.search.candidate import Candidate, ServicePlan, alone, spell
+from dagc.search.size_bounds import SizeBounds, size_bounds
 from dagc.search.space import Families, FamilyKey, Refusals, Space
 
 Tighten = Callable[[Sequence[tuple[ServicePlan, int]]], list[ServiceBound]]
@@ -100,6 +101,14 @@ class Services:
         self._space, self._refusals, self._weigh, self._held, self._bounds = space, refusals, weigh, held, bounds
         self._families: dict[tuple[Phase, int], Families] = {}
         self._columns: dict[tuple[Phase, int, int], ServiceColumn] = {}
+        self._size_bounds: dict[int, SizeBounds | None] = {}
+
+    def size_bounds(self, batch: int) -> SizeBounds | None:
+        """Bounds of services of any size; None where what is searched has more than these know of."""
+        if batch not in self._size_bounds:
+            families = Families(self._space, self._refusals, batch)
+            self._size_bounds[batch] = size_bounds(self._space, families, self._bounds, self._weigh, batch)
+        return self._size_bounds[batch]
 
     def is_known(self, phase: Phase, gpus: int, batch: int) -> bool:
         """Whether a column is enumerated."""
@@ -155,8 +164,3 @@ class Services:
         return ServiceColumn(
             phase, gpus, batch, counts, services, family, requests, ranks, ttft, tpot, running, hoped, is_tight
         )
-
-
-def alone(shape: ServiceShape, batch: int) -> Candidate:
-    """The plain member of a shape, for both phases."""
-    return Candidate((ServicePlan(shape, Options(layers=shape.layers)),), batch)

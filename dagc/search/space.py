@@ -210,6 +210,10 @@ class Families:
                 yield from self._pipelines(PoolForm.BESIDE_STAGE, width, beside, fewest, gpus)
                 yield from self._pipelines(PoolForm.BESIDE_REPLICA, width, beside, fewest, gpus)
 
+    def lets_pass(self, shape: ServiceShape) -> bool:
+        """Whether no rule on degrees refuses a shape."""
+        return self._degree_code(shape) is None
+
     def members(self, shape: ServiceShape) -> int:
         """Strategies of a shape."""
         pipeline = self._space.micro_batches(shape.stages, shape.replicas, self._batch)
