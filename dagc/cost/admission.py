@@ -114,9 +114,15 @@ def whole_room(memory: PoolMemory) -> npt.NDArray[np.float64]:
 
 
 def share_taken(plan: Plan, memory: PoolMemory) -> float:
-    """The share that the engine is to be given: its default, or the one that users raise it to on the fullest rank."""
-    share, least = plan.facts.runtime.memory_share, float(whole_room(memory).min())
-    return share if plan.facts.runtime.shares_free_memory else max(share, 1 - _RAISED * least / _whole(memory))
+    """The share that the engine is to be given: its default, or the one that users raise it to on the fullest rank.
+
+    What is left of the device has room for activations, which SGLang does not count in its share.
+    """
+    share = plan.facts.runtime.memory_share
+    if plan.facts.runtime.shares_free_memory:
+        return share
+    left = np.maximum(_RAISED * whole_room(memory), memory.parts[MemoryPart.ACTIVATIONS])
+    return max(share, 1 - float(left.min()) / _whole(memory))
 
 
 def _whole(memory: PoolMemory) -> float:

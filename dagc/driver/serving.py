@@ -10,7 +10,7 @@ from dagc.catalog.model import ModelSpec
 from dagc.catalog.presets import exact_model, load_model
 from dagc.cost.admission import share_taken, with_memory
 from dagc.engines.instance import ServingSettings
-from dagc.plan.deployment import Service
+from dagc.plan.deployment import Phase, Service
 from dagc.plan.plan import Plan
 
 
@@ -43,7 +43,9 @@ def serving_of(plan: Plan, service: Service) -> ServingSettings:
 
 
 def _memory_share(plan: Plan, service: Service) -> float:
-    """As admission has it, to what an option is written in: the engine's default is stated as it is."""
+    """As admission has it of requests that come and go, to what an option is written in; else the engine's default."""
+    if plan.facts.workload.concurrency is None or service.phase is Phase.PREFILL:
+        return plan.facts.runtime.memory_share
     memory = next(one for one in with_memory(plan)[1] if one.pool == service.attention_pool.name)
     return round(share_taken(plan, memory), 3)
 

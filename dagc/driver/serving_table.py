@@ -33,6 +33,9 @@ _MOST_SECONDS = 1e4
 _BENCHMARK_ID = re.compile(r"cfg\d+$|^2026|_gap_analysis_")
 """Ids of rows that InferenceX measured, whose lengths are ranged; those of the last kind are rounded copies."""
 
+_MONTH = len("2026-01")
+"""Of a day in ISO 8601: the version of a row that states no image."""
+
 _FRAMEWORKS = {"trtllm": "trt"}
 """What InferenceX calls engines."""
 
@@ -200,7 +203,7 @@ def _of_benchmark(source: Source) -> ServingTable:
     measured, problems = read_loads(source)
     repeats: dict[tuple[object, ...], list[ServingRun]] = {}
     unplanned: list[str] = []
-    for one in measured:
+    for one in sorted(measured, key=lambda one: one.row.date):
         found = unusable(one.row) or _benchmark(one.row, one.measured["median_tpot"])
         if isinstance(found, str):
             unplanned.append(found)
@@ -222,8 +225,9 @@ def _benchmark(row: BenchmarkRow, tpot: float) -> ServingRun | str:
     return _planned(
         ServingRun(
             table="InferenceX", model=model[0], precision=row.precision, gpu=device, engine=row.framework,
-            plan_engine=overhead.plan_engine, version="", worker=_worker(row.decode or row.worker),
-            prompt=row.prompt, output=row.output, concurrency=row.concurrency, tpot_seconds=tpot,
+            plan_engine=overhead.plan_engine, version=row.image or row.date[:_MONTH],
+            worker=_worker(row.decode or row.worker), prompt=row.prompt, output=row.output,
+            concurrency=row.concurrency, tpot_seconds=tpot,
             model_text=with_cache(model[1], cache_dtype(row)), workers=row.decode.workers if row.decode else 1,
             prefill=(row.workers, _worker(row.worker)) if row.decode else None, is_ranged=True,
             redundant=limits.decode_redundant if limits else 0,
@@ -236,8 +240,9 @@ def _worker(shape: WorkerShape) -> WorkerDegrees:
 
 
 def _median(repeats: Iterable[ServingRun]) -> ServingRun:
-    """One run of all: with the cache that most of them had."""
+    """One run of all, given by day: with the cache that most of them had, and the newest version."""
     runs = tuple(repeats)
     texts = [one.model_text for one in runs]
     usual = runs[texts.index(max(texts, key=texts.count))]
-    return replace(usual, tpot_seconds=median(one.tpot_seconds for one in runs), repeats=len(runs))
+    tpot = median(one.tpot_seconds for one in runs)
+    return replace(usual, tpot_seconds=tpot, version=runs[-1].version, repeats=len(runs))

@@ -32,7 +32,7 @@ from dagc.results.paired import OTHER, pair_errors
 from dagc.results.plan_order import Pair, pairs_of
 from dagc.results.serving_validation import PredictedRun
 
-_LEAST = 1e-2
+_NEAREST = 1e-2
 """A configuration is no nearer to the shift than this part of the error that is expected, as one run alone may be."""
 
 
@@ -80,7 +80,7 @@ def locate(clusters: Sequence[ConfigurationRuns], path: LikePath) -> Location | 
     drawn, drawn_scale = (STRENGTH, SCALE_STRENGTH) if wider else (0.0, 0.0)
     wider = wider or Location()
     shift = (drawn * wider.shift + sum(map(median, own))) / (drawn + len(own))
-    distances = (max(mean(abs(one - shift) for one in found), _LEAST) for found in own)
+    distances = (max(mean(abs(one - shift) for one in found), _NEAREST) for found in own)
     return Location(shift, exp((drawn_scale * log(wider.scale) + sum(map(log, distances))) / (drawn_scale + len(own))))
 
 

@@ -2,7 +2,8 @@
 
 A pair is two runs of the same model, precision, GPU, engine, version, lengths and load a GPU in one table, with another
 strategy, whose measured TPOT is more than 10 % apart. Its kind says in what they differ: attention dp or not, experts
-by ep or not, else the degree of tp. It is in order where the one that was measured faster is predicted faster.
+by ep or not, else the degree of tp. It is in order where the one that was measured faster is predicted faster. A
+run that is a median over versions (`dagc.driver.serving_table`) has the newest of these.
 
 A choice is made among the runs of one model, precision, GPU, engine, version and lengths, of any strategy and load, by
 the rate of output tokens a second and GPU, concurrency / TPOT / GPUs: under a limit of TPOT that run is chosen whose

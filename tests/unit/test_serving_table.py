@@ -245,3 +245,13 @@ def test_a_sweep_whose_prompts_no_gpu_can_compute_is_scored_apart() -> None:
     assert run.suspect.startswith("prompts need more arithmetic than the GPU has")
     assert not runs(HEAD + row.format(version="0.13.0"))[0].suspect
     assert 64 * 2000 * 2 * 8.03e9 / 1.979e15 + 100 * 64 * 2050 * 131072 / 4.8e12 > 0.12173 + 100 * 0.00974
+
+
+def test_a_median_over_versions_is_compared_with_runs_of_its_newest() -> None:
+    """The month stands for a version where no image is stated."""
+    days = [NODE.replace("2026-05-17", day).replace("0.1,0.01", f"0.1,{tpot}") for day, tpot in (
+        ("2026-05-18", "0.01"), ("2025-11-10", "0.03"),
+    )]  # fmt: skip
+    (run,) = runs(BENCHMARK + "".join(days))
+    assert (run.tpot_seconds, run.version) == (0.02, "2026-05")
+    assert runs(BENCHMARK + days[1])[0].version == "2025-11"
