@@ -252,7 +252,11 @@ class StrategyLoad:
             rounds = ceil(max(REQUESTS / in_flight, COUNTED_IN_FLIGHT) / many) * in_flight
             # A longer run has more sections, not longer ones: over many rounds some requests do meet.
             many = min(max(many, asked // rounds), MOST_SECTIONS) if is_repeated else 1
-            ends = [(asked or many * rounds) * number // many for number in range(many + 1)]
+            many = min(many, max(SECTIONS, asked // in_flight)) if asked else many
+            counted = asked or many * rounds
+            whole, unit = (counted // in_flight, in_flight) if counted >= many * in_flight else (counted, 1)
+            ends = [whole * number // many * unit for number in range(many)]
+            ends.append(counted)
             sizes = tuple(end - begin for begin, end in pairwise(ends) if end > begin)
             return self._repeated(workload, sizes, in_flight if given is None else given, in_flight)
         while True:
