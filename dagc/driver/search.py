@@ -30,7 +30,7 @@ from dagc.search.bounds import LowerBounds
 from dagc.search.branch_and_bound import MOST_PAIRS, Problem, Progress, Search, TooMany
 from dagc.search.budget import Budget
 from dagc.search.checkpoint import Checkpoint, begin, content_key
-from dagc.search.choice import Choice, LoadFigures, choose
+from dagc.search.choice import LoadFigures, PlanChoice, choose
 from dagc.search.goal import Goal, ObjectiveName
 from dagc.search.incumbents import Incumbents, Named, PricedStrategy
 from dagc.search.optimum import GoalResult, Optimizer
@@ -171,7 +171,7 @@ class _Running:
         choice = self._choice([entry for entry in ranked if goal.is_met_by(entry.verdict)])
         if relaxed and decides(facts):
             named = [(one.plan.strategy, one.plan.batch) for one in relaxed]
-            choice = Choice(dict(zip(named, self.evaluator.pool.map(RequestsOf(judge), named), strict=True)))
+            choice = PlanChoice(dict(zip(named, self.evaluator.pool.map(RequestsOf(judge), named), strict=True)))
         ordered, ties = with_ties(choice, ranked, goal.score_of, odds)
         found = SearchFindings(answers, incumbents, ordered, ties, choice, relaxed, self.evaluator.budget, odds)
         return assemble(facts, space, goal, found, placed, famous), choice.chosen
@@ -248,10 +248,10 @@ class _Running:
         running.incumbents.complete(self.evaluator.whole)
         return running.incumbents
 
-    def _choice(self, ranked: Sequence[PricedStrategy]) -> Choice:
+    def _choice(self, ranked: Sequence[PricedStrategy]) -> PlanChoice:
         """The plan that is recommended, the first without simulated requests where the search is interrupted."""
         if self.evaluator.budget.ended_by == "interrupt":
-            return Choice(chosen=next(iter(ranked), None))
+            return PlanChoice(chosen=next(iter(ranked), None))
         pool, judge = self.evaluator.pool, self.judge
 
         def simulated(named: Sequence[Named]) -> list[LoadFigures]:

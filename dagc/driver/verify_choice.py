@@ -27,7 +27,7 @@ def wrong_choice(result: SearchResult, facts: Facts, simulate: Simulate) -> Iter
     if decides(facts):
         yield from _relaxations(result, simulate)
     if best is None or best.is_lowered:
-        yield from _none_meets(result, simulate)
+        yield from _without_plan(result, simulate)
     if best is None:
         return
     if best.is_lowered:
@@ -54,7 +54,7 @@ def _relaxations(result: SearchResult, simulate: Simulate) -> Iterator[Wrong]:
             yield ("relaxations", number, "simulated_misses"), f"simulated requests of `{one.strategy}` miss others"
 
 
-def _none_meets(result: SearchResult, simulate: Simulate) -> Iterator[Wrong]:
+def _without_plan(result: SearchResult, simulate: Simulate) -> Iterator[Wrong]:
     for number, one in enumerate(result.front):
         found = simulate(one.strategy, one.batch) if one.simulated else None
         if one.simulated and (found is None or found.met is not False or found.record != one.simulated):

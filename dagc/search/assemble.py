@@ -16,7 +16,7 @@ from dagc.results.assessment import written
 from dagc.results.facts import facts_of
 from dagc.results.quantity import figure_text
 from dagc.search.budget import Budget
-from dagc.search.choice import UNKNOWN, Choice, LoadFigures
+from dagc.search.choice import UNKNOWN, LoadFigures, PlanChoice
 from dagc.search.front import distance, dominates, factor
 from dagc.search.goal import Goal
 from dagc.search.incumbents import Incumbents, PricedStrategy, Tally
@@ -47,7 +47,7 @@ class SearchFindings:
     incumbents: Incumbents
     ranked: Sequence[PricedStrategy]
     ties: int
-    choice: Choice
+    choice: PlanChoice
     relaxed: Sequence[Relaxed]
     budget: Budget
     odds: Odds
@@ -94,7 +94,7 @@ def assemble(
     )
 
 
-def _relaxation(goal: Goal, one: Relaxed, choice: Choice) -> out.Relaxation:
+def _relaxation(goal: Goal, one: Relaxed, choice: PlanChoice) -> out.Relaxation:
     facts, entry = goal.facts, one.plan
     judged = choice.load_of(entry).judged
     missed = [asked.name for index, asked in enumerate(judged) if index != one.what and asked.is_missed]

@@ -51,7 +51,7 @@ Lowered = Callable[[Sequence[Named]], Sequence[tuple[PricedStrategy, LoadFigures
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class PlanChoice:
     """What was simulated of plans, and the one that is recommended, with its figures; None where none is.
 
     `is_lowered` where it is recommended under a lower load than was asked.
@@ -71,21 +71,21 @@ class Choice:
         return self.load_of(entry).is_missed
 
 
-def choose(ranked: Sequence[PricedStrategy], simulated: Simulated, lowered: Lowered | None) -> Choice:
+def choose(ranked: Sequence[PricedStrategy], simulated: Simulated, lowered: Lowered | None) -> PlanChoice:
     """The choice among plans in the order of their rank; without `lowered` no other load can be tried."""
     loads = dict[Named, LoadFigures]()
     for begin in range(0, min(len(ranked), MOST), ROUND):
         part = [(one.strategy, one.batch) for one in ranked[begin : begin + ROUND]]
         loads.update(zip(part, simulated(part), strict=True))
-        known = Choice(loads)
+        known = PlanChoice(loads)
         chosen = next((one for one in ranked[: begin + ROUND] if not known.misses(one)), None)
         if chosen:
-            return Choice(loads, chosen, known.load_of(chosen))
+            return PlanChoice(loads, chosen, known.load_of(chosen))
     if lowered is None:
-        return Choice(loads)
+        return PlanChoice(loads)
     nearest = sorted(loads, key=lambda named: loads[named].miss)[:ROUND]
     found = [one for one in lowered(nearest) if one]
     if not found:
-        return Choice(loads)
+        return PlanChoice(loads)
     best, figures = max(found, key=lambda one: one[0].batch)
-    return Choice(loads, best, figures, is_lowered=True)
+    return PlanChoice(loads, best, figures, is_lowered=True)

@@ -10,7 +10,7 @@ from dagc.plan.workload import Per, Requirement
 from dagc.results import search_result as out
 from dagc.results.assessment import written
 from dagc.results.quantity import figure_text
-from dagc.search.choice import Choice, LoadFigures
+from dagc.search.choice import LoadFigures, PlanChoice
 from dagc.search.goal import WORDS, Goal
 from dagc.search.incumbents import PricedStrategy
 from dagc.search.optimum import GoalResult
@@ -18,7 +18,7 @@ from dagc.search.verdict import Judged
 
 
 def recommended(
-    goal: Goal, ranked: Sequence[PricedStrategy], choice: Choice, answers: Sequence[GoalResult]
+    goal: Goal, ranked: Sequence[PricedStrategy], choice: PlanChoice, answers: Sequence[GoalResult]
 ) -> out.Recommended | None:
     """The plan that is chosen; None where none is."""
     chosen = choice.chosen
@@ -37,7 +37,7 @@ def recommended(
     )
 
 
-def _passed_over(goal: Goal, ranked: Sequence[PricedStrategy], choice: Choice) -> list[PricedStrategy]:
+def _passed_over(goal: Goal, ranked: Sequence[PricedStrategy], choice: PlanChoice) -> list[PricedStrategy]:
     """Plans with a better score than the one that is chosen: simulated requests miss what is required."""
     if choice.chosen is None or choice.is_lowered:
         return []
@@ -52,7 +52,7 @@ def _gap(score: float, answers: Sequence[GoalResult]) -> float | None:
     return max(0.0, score / lowest - 1) if lowest > 0 else None
 
 
-def reason_of(goal: Goal, ranked: Sequence[PricedStrategy], choice: Choice) -> str:
+def reason_of(goal: Goal, ranked: Sequence[PricedStrategy], choice: PlanChoice) -> str:
     """Why the plan is recommended that is; what simulated requests miss where none is under the load that was asked."""
     words, chosen = WORDS[goal.objective] if goal.objective != "miss" else "", choice.chosen
     if chosen is None or choice.is_lowered:
@@ -74,7 +74,7 @@ def reason_of(goal: Goal, ranked: Sequence[PricedStrategy], choice: Choice) -> s
     return f"{words} of the plans {met}"
 
 
-def simulated_relaxations(goal: Goal, ranked: Sequence[PricedStrategy], choice: Choice) -> Iterator[out.Relaxation]:
+def simulated_relaxations(goal: Goal, ranked: Sequence[PricedStrategy], choice: PlanChoice) -> Iterator[out.Relaxation]:
     """What would do where simulated requests miss: the lower load, and each requirement on them as far as a plan has it
     that misses no other.
     """
@@ -84,10 +84,10 @@ def simulated_relaxations(goal: Goal, ranked: Sequence[PricedStrategy], choice: 
         yield _relaxation(choice.chosen, "concurrency", str(goal.batch), str(choice.chosen.batch))
     for index, asked in enumerate(goal.facts.requirements):
         alone = [(choice.load_of(one).judged, one) for one in ranked if _misses_alone(choice.load_of(one), index)]
-        least = min(alone, key=lambda one: one[0][index].miss or 0.0, default=None)
-        if least and (actual := least[0][index].actual) is not None:
+        nearest = min(alone, key=lambda one: one[0][index].miss or 0.0, default=None)
+        if nearest and (actual := nearest[0][index].actual) is not None:
             needed = f"{asked.comparison} {figure_text(actual, asked.figure)}"
-            yield _relaxation(least[1], asked.title, written(asked.comparison, asked.figure), needed)
+            yield _relaxation(nearest[1], asked.title, written(asked.comparison, asked.figure), needed)
 
 
 def _misses_alone(load: LoadFigures, index: int) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from dagc.search.choice import Choice
+from dagc.search.choice import PlanChoice
 from dagc.search.incumbents import PricedStrategy
 from dagc.search.verdict import StrategyVerdict
 
@@ -24,7 +24,7 @@ None where nothing measured tells.
 
 
 def with_ties(
-    choice: Choice, ranked: Sequence[PricedStrategy], score: Callable[[StrategyVerdict], float], odds: Odds
+    choice: PlanChoice, ranked: Sequence[PricedStrategy], score: Callable[[StrategyVerdict], float], odds: Odds
 ) -> tuple[list[PricedStrategy], int]:
     """Plans in the order of their score, with the one that is chosen first and those that tie with it next, and how
     many these are.

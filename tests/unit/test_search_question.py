@@ -26,7 +26,7 @@ from dagc.results.search_result import SearchResult
 from dagc.search import budget
 from dagc.search.bounds import ServiceBound
 from dagc.search.candidate import ServicePlan, ServiceShape
-from dagc.search.choice import Choice
+from dagc.search.choice import PlanChoice
 from dagc.search.goal import OBJECTIVE_NAMES, Goal, ObjectiveName
 from dagc.search.incumbents import PricedStrategy
 from dagc.search.service_order import ServiceOrder
@@ -188,7 +188,7 @@ def test_a_tie_is_what_is_the_better_one_in_one_of_four_cases() -> None:
         for text, score in sorted(scores.items(), key=lambda one: one[1])
     ]
     score = lambda verdict: verdict.vector[2]  # noqa: E731
-    best = Choice(chosen=plans[0])
+    best = PlanChoice(chosen=plans[0])
     ordered, ties = with_ties(best, plans, score, lambda _one, _other, ratio: 0.5 / ratio)
     assert ([one.strategy for one in ordered], ties) == (["tp 4", "dp 2", "ep 4", "ep 4 ; tp 2", "tp 2"], 3)
     assert with_ties(best, plans, score, lambda *_: None) == (plans, 0)
