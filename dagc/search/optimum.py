@@ -135,12 +135,13 @@ class Optimizer:
         best, walks = Best(goal), list[ServiceWalk | PairWalk]()
         for entry in known:
             best.take(entry)
-        yields = self._yields(goal) if most is None and self._space.gpus > MANY else None
-        if yields and "phase-pools" in self._space.over:
-            named = [(spell(one), goal.batch) for one in likely_pairs(self._space, yields)]
+        is_large = most is None and self._space.gpus > MANY
+        if is_large and "phase-pools" in self._space.over:
+            named = [(spell(one), goal.batch) for one in likely_pairs(self._space, goal.facts.cluster.gpus_per_node)]
             named = named[: self._budget.take(len(named))]
             for one, verdict in zip(named, self._evaluator.price(named), strict=True):
                 best.take(PricedStrategy(*one, verdict))
+        yields = self._yields(goal) if is_large else None
         begun = self._budget.evaluations
         planned = list(stages(self._space, goal.facts.cluster.gpus_per_node))
         left = _Left([size for sizes, _ in planned for size in sizes], [cell for _, cells in planned for cell in cells])
