@@ -88,6 +88,9 @@ class _Left:
 MANY = 128
 """GPUs beyond which it is worked out what services of any size yield: their columns take too long to enumerate."""
 
+BOUNDING_SECONDS = 30
+"""Seconds that have to be left for that: on 1,024 GPUs it takes about as long, and is not interrupted."""
+
 CELLS = 4
 """Cells of which a pair is priced before anything else."""
 
@@ -203,7 +206,8 @@ class Optimizer:
     def _yields(self, goal: Goal) -> Yields | None:
         """What services of any size yield, where the objective is about that and there is time to work it out."""
         is_asked = goal.objective in ("throughput_per_gpu", "cost", "throughput")
-        if not is_asked or self._budget.take(1) < 1 or self._budget.has_ended:
+        left = self._budget.seconds_left
+        if not is_asked or (left is not None and left < BOUNDING_SECONDS) or self._budget.take(1) < 1:
             return None
         self._report("bounding services of any size")
         known = self._services.size_bounds(goal.batch)
