@@ -31,6 +31,11 @@ class Budget:
         """Whether nothing more may be asked for."""
         return self.ended_by is not None
 
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds until time ends the search; None without a limit."""
+        return None if self.seconds is None else self.seconds - (time.monotonic() - self._begun)
+
     def take(self, number: int) -> int:
         """Take so many evaluations, or as many as are left; with 0 the search ends."""
         if self.ended_by is None and self.seconds is not None and time.monotonic() - self._begun >= self.seconds:

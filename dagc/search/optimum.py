@@ -88,6 +88,9 @@ class _Left:
 MANY = 128
 """GPUs beyond which it is worked out what services of any size yield: their columns take too long to enumerate."""
 
+BOUNDING_SECONDS = 30
+"""Seconds that have to be left for that: on 1,024 GPUs it takes about as long, and is not interrupted."""
+
 CELLS = 4
 """Cells of which a pair is priced before anything else."""
 
@@ -135,12 +138,13 @@ class Optimizer:
         best, walks = Best(goal), list[ServiceWalk | PairWalk]()
         for entry in known:
             best.take(entry)
-        yields = self._yields(goal) if most is None and self._space.gpus > MANY else None
-        if yields and "phase-pools" in self._space.over:
-            named = [(spell(one), goal.batch) for one in likely_pairs(self._space, yields)]
+        is_large = most is None and self._space.gpus > MANY
+        if is_large and "phase-pools" in self._space.over:
+            named = [(spell(one), goal.batch) for one in likely_pairs(self._space, goal.facts.cluster.gpus_per_node)]
             named = named[: self._budget.take(len(named))]
             for one, verdict in zip(named, self._evaluator.price(named), strict=True):
                 best.take(PricedStrategy(*one, verdict))
+        yields = self._yields(goal) if is_large else None
         begun = self._budget.evaluations
         planned = list(stages(self._space, goal.facts.cluster.gpus_per_node))
         left = _Left([size for sizes, _ in planned for size in sizes], [cell for _, cells in planned for cell in cells])
@@ -202,7 +206,8 @@ class Optimizer:
     def _yields(self, goal: Goal) -> Yields | None:
         """What services of any size yield, where the objective is about that and there is time to work it out."""
         is_asked = goal.objective in ("throughput_per_gpu", "cost", "throughput")
-        if not is_asked or self._budget.take(1) < 1 or self._budget.has_ended:
+        left = self._budget.seconds_left
+        if not is_asked or (left is not None and left < BOUNDING_SECONDS) or self._budget.take(1) < 1:
             return None
         self._report("bounding services of any size")
         known = self._services.size_bounds(goal.batch)

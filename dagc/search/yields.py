@@ -12,9 +12,6 @@ from dagc.search.goal import SLACK
 from dagc.search.rank_times import AttentionClass, ExpertsClass
 from dagc.search.space import Space
 
-DIVISIONS, LIKELY = 6, 40
-"""Divisions of the GPUs that are tried of two ranks, and pairs that are tried in all."""
-
 MOST_SEQUENCES = 512
 """On a GPU of a strategy that shows a bound."""
 
@@ -76,27 +73,24 @@ def witness_of(one: Yield, phase: Phase, prefill: Yield) -> tuple[Candidate, int
     return Candidate((beside, ServicePlan(first, phase=Phase.DECODE)), first.gpus), first.gpus
 
 
-def likely_pairs(space: Space, yields: Yields) -> list[Candidate]:
-    """Pairs on all GPUs whose ranks yield much: prefill as its bound or in a node, decode with a power of two of ep."""
-    (prefill,) = yields.rows[Phase.PREFILL]
+def likely_pairs(space: Space, node: int) -> list[Candidate]:
+    """Pairs on all GPUs that often yield much: prefill with ep in a node, decode with a power of two of ep."""
     plain = AttentionClass(1, 1, 1)
-    ways = {
-        shape_of(prefill.attention, prefill.experts),
-        shape_of(plain, ExpertsClass(Degrees(ep=min(8, space.experts or 1)), 1)),
-    }
-    found: list[tuple[float, Candidate]] = []
-    for first in sorted(ways, key=lambda one: one.gpus):
-        for power in range(4, min(space.experts, space.gpus).bit_length()):
-            last = shape_of(plain, ExpertsClass(Degrees(ep=1 << power), 1))
-            cells = [
-                (p, space.gpus - p)
-                for p in range(first.gpus, space.gpus, first.gpus)
-                if (space.gpus - p) % last.gpus == 0
-            ]
-            for p, d in sorted(cells, key=lambda cell: -yields.of_pair(*cell))[:DIVISIONS]:
+    first = shape_of(plain, ExpertsClass(Degrees(ep=max(1, min(node, space.experts))), 1))
+    found: dict[tuple[int, int], Candidate] = {}
+    for power in range(4, min(space.experts, space.gpus).bit_length()):
+        last = shape_of(plain, ExpertsClass(Degrees(ep=1 << power), 1))
+        for share in SHARES:
+            decode = round(share * space.gpus / last.gpus) * last.gpus
+            prefill = space.gpus - decode
+            if prefill > 0 and decode > 0 and prefill % first.gpus == 0:
                 pair = (
-                    ServicePlan(replace(first, replicas=p // first.gpus), phase=Phase.PREFILL),
-                    ServicePlan(replace(last, replicas=d // last.gpus), phase=Phase.DECODE),
+                    ServicePlan(replace(first, replicas=prefill // first.gpus), phase=Phase.PREFILL),
+                    ServicePlan(replace(last, replicas=decode // last.gpus), phase=Phase.DECODE),
                 )
-                found.append((-yields.of_pair(p, d), Candidate(pair, yields.batch)))
-    return [one for _, one in sorted(found, key=lambda one: one[0])[:LIKELY]]
+                found[prefill, last.gpus] = Candidate(pair, space.batches[0])
+    return list(found.values())
+
+
+SHARES = (0.5, 0.62, 0.69, 0.75, 0.81, 0.88)
+"""Shares of the GPUs that decode of which pairs are tried."""
