@@ -76,6 +76,12 @@ def plan_overhead(engine: str, device: str, layers: int, *, has_pools: bool, exc
     return ServingOverhead()
 
 
+def framework_of(engine: str) -> str:
+    """What the benchmark calls an engine where one service has both phases; the engine's name where it has no entry."""
+    named = (framework for (framework, _), one in _entries().items() if one.plan_engine == engine)
+    return next((one for one in named if not one.startswith(_POOLS)), engine)
+
+
 @cache
 def _entries() -> dict[tuple[str, str], ServingOverhead]:
     names = (

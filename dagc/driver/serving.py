@@ -44,7 +44,8 @@ def serving_of(plan: Plan, service: Service) -> ServingSettings:
 
 def _memory_share(plan: Plan, service: Service) -> float:
     """As admission has it of requests that come and go, to what an option is written in; else the engine's default."""
-    if plan.facts.workload.concurrency is None or service.phase is Phase.PREFILL:
+    is_static = plan.facts.workload.concurrency is None
+    if is_static or service.phase is Phase.PREFILL or not plan.facts.model.shapes():
         return plan.facts.runtime.memory_share
     memory = next(one for one in with_memory(plan)[1] if one.pool == service.attention_pool.name)
     return round(share_taken(plan, memory), 3)

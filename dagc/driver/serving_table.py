@@ -17,7 +17,7 @@ from statistics import median
 from dagc.catalog.cases import table_reader
 from dagc.catalog.presets import find_device
 from dagc.catalog.serving_benchmark import BenchmarkRow, as_run, cache_dtype, doubt, unusable
-from dagc.catalog.serving_overhead import serving_overhead
+from dagc.catalog.serving_overhead import framework_of, serving_overhead
 from dagc.catalog.serving_pools import WorkerShape
 from dagc.catalog.serving_runs import ServingRun, WorkerDegrees, served_model, with_cache
 from dagc.diag.diagnostic import Diagnostic
@@ -35,9 +35,6 @@ _BENCHMARK_ID = re.compile(r"cfg\d+$|^2026|_gap_analysis_")
 
 _MONTH = len("2026-01")
 """Of a day in ISO 8601: the version of a row that states no image."""
-
-_FRAMEWORKS = {"trtllm": "trt"}
-"""What InferenceX calls engines."""
 
 _NO_SUCH_RUN = "expert parallelism and attention dp of the run are not those of the table"
 
@@ -146,7 +143,7 @@ def _silicon(cells: Mapping[str, str]) -> ServingRun | str:
         if reason := unusable(row):
             return reason
         worker = replace(worker, ep=as_run(row).ep)
-        cache = cache_dtype(replace(row, framework=_FRAMEWORKS.get(row.framework, row.framework)))
+        cache = cache_dtype(replace(row, framework=framework_of(row.framework)))
     return _planned(
         ServingRun(
             table="silicon", model=model[0], precision=cells["precision"], gpu=device, engine=cells["backend"],

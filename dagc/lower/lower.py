@@ -73,7 +73,9 @@ def lower_prompts(plan: Plan, known: LoweringCache | None = None) -> PhaseGraph 
     load = StepLoad(context, found.tokens, workload.fresh, workload.prefix, found.fullness)
     alike, phase, riding = replica_classes(plan, service)[0], Phase.DECODE, float(found.tokens)
     if found.limits.mixes:
-        alike = replace(alike, sequences=alike.sequences - (found.held - found.beside) * layout.dp)
+        # Ranks that have fewer sequences than the fullest may have none beside as many prompts.
+        left = max(1, alike.sequences - (found.held - found.beside) * layout.dp)
+        alike = replace(alike, sequences=left)
     else:
         alike, phase, riding = replace(alike, sequences=load.prompts * layout.dp), Phase.PREFILL, 0.0
     return PhaseLowering(plan, shapes, service, phase, alike, riding, known or LoweringCache(), load).graph()

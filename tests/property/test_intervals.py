@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 
 from dagc.catalog.serving_runs import ServingRun, WorkerDegrees
 from dagc.fit.intervals import ConfigurationRuns, interval_table, judge_halves, locate, scores
-from dagc.results.intervals import LEVELS, STRENGTH, IntervalTable, Location, Quantiles, conformal_bounds
+from dagc.results.intervals import (
+    LEVELS,
+    SCALE_STRENGTH,
+    STRENGTH,
+    IntervalTable,
+    Location,
+    Quantiles,
+    conformal_bounds,
+)
 from dagc.results.serving_validation import PredictedRun
 
 SCORES = st.lists(st.floats(-5, 5), min_size=1, max_size=60)
@@ -72,15 +80,18 @@ def test_what_is_known_is_drawn_to_what_is_known_of_more() -> None:
     assert STRENGTH == 8.0
     found = locate(known, ("a",))
     assert found is not None and found.shift == pytest.approx(1 / 9)
-    # Distances from 1/9 are 7/18, 8/9 and 25/18, 8/9 in the mean: (8 · 1 + 8/9) / 9.
-    assert found.scale == pytest.approx(80 / 81)
+    # Distances from 1/9 are 7/18, 8/9 and 25/18, 8/9 in the mean: of the logarithms (4 · 0 + ln 8/9) / (4 + 1).
+    assert SCALE_STRENGTH == 4.0
+    assert found.scale == pytest.approx((8 / 9) ** (1 / 5))
     assert locate(known, ("c",)) is None
 
 
 def test_a_score_knows_nothing_of_its_like() -> None:
-    """Of a new GPU: that of a is scored by b alone, at -1 with the scale 1 of no distance; and the other way round."""
+    """Of a new GPU: that of a is scored by b alone, at -1, and the other way round. One run alone has no distance from
+    its shift, and counts with a hundredth of the error that is expected.
+    """
     known = [cluster(("a",), 1.0), cluster(("b",), -1.0)]
-    assert scores(known, known, 0) == pytest.approx([2.0, -2.0])
+    assert scores(known, known, 0) == pytest.approx([2.0 / 0.01, -2.0 / 0.01])
     # With the configuration left out nothing is known of its GPU.
     assert scores(known, known, 1) == []
     both = [*known, cluster(("a",), 3.0, name=1)]

@@ -115,6 +115,7 @@ def test_a_notebook_says_it() -> None:
     assert f"{running()} concurrent requests, the others queue" in dagc.compile(text())._repr_html_()
 
 
+@pytest.mark.slow
 def test_a_search_has_them_as_candidates(tmp_path: Path) -> None:
     """On devices that hold all the weights, nothing is too large, however many are in flight; bounds lose nothing."""
     words = ("search", "--gpus", "2", "--workers", "1", "--format", "json")

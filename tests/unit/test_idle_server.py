@@ -300,6 +300,7 @@ def test_a_prompt_on_each_of_two_ranks_takes_at_most_twice_as_long_as_one(part: 
 # Searches
 
 
+@pytest.mark.slow
 def test_a_search_keeps_what_is_undetermined_and_drops_what_is_missed(tmp_path: Path) -> None:
     """Under a limit that some plans exceed on an idle server, all others stay; those are not on the front."""
     path = tmp_path / "plan.moe"

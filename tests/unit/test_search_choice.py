@@ -136,6 +136,7 @@ def test_what_is_recommended_meets_when_it_is_simulated(tmp_path: Path, passed_o
     assert "misses tpot p99" in picture and f"1 {best.strategy}".replace("<", "&lt;").replace(">", "&gt;") in picture
 
 
+@pytest.mark.slow
 def test_a_lower_load_is_recommended_where_none_meets(tmp_path: Path, lowered: SearchResult) -> None:
     """best.moe states that load, at which `dagc simulate` finds the limit kept; under the load that was asked, and a
     tenth above its own, it does not. The command ends as one without an answer.
@@ -157,6 +158,7 @@ def test_a_lower_load_is_recommended_where_none_meets(tmp_path: Path, lowered: S
     assert float(would["ttft p99"].needed.split()[1]) == pytest.approx(1e3 * least, rel=0.01)
 
 
+@pytest.mark.slow
 def test_the_highest_load_holds_when_it_is_simulated(tmp_path: Path) -> None:
     """With p99 of TTFT at 3 ms at most: at the load that is named it holds, at a tenth more it does not."""
     result = _result("ttft p99 <= 3 ms")
@@ -169,6 +171,7 @@ def test_the_highest_load_holds_when_it_is_simulated(tmp_path: Path) -> None:
         assert (_simulated(path)["load"]["ttft"]["percentiles_seconds"]["p99"] <= 3e-3) == is_met
 
 
+@pytest.mark.slow
 def test_the_choice_is_the_same_with_two_workers(passed_over: SearchResult, lowered: SearchResult) -> None:
     for known, required in ((passed_over, PASSED_OVER), (lowered, LOWERED)):
         assert json_bytes(_result(required, workers=2)) == json_bytes(known)
@@ -204,6 +207,7 @@ def _wrong(document: Row) -> set[str]:
     return {one.message.split("`")[1] for one in found}
 
 
+@pytest.mark.slow
 def test_a_recommendation_is_verified(passed_over: SearchResult, lowered: SearchResult) -> None:
     assert not _wrong(plain(passed_over)) and not _wrong(plain(lowered))
 
@@ -254,6 +258,7 @@ def test_a_planted_recommendation_is_rejected(passed_over: SearchResult, name: s
     assert where in _wrong(document)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "where"),
     [

@@ -119,6 +119,7 @@ def test_records_of_a_run_that_outgrow_the_memory_end_it(tmp_path: Path, monkeyp
     assert done.exit_code == 2 and "error[X304]" in done.output
 
 
+@pytest.mark.slow
 def test_changes_of_a_long_load_are_not_simulated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = tmp_path / "plan.moe"
     more = "require { ttft p99 <= 1 s }\n"

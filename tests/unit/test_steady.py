@@ -68,7 +68,7 @@ def test_every_output_of_an_open_loop_is_written(tmp_path: Path) -> None:
 def test_one_request_a_second_is_singular() -> None:
     text = (
         "model llama-3.1-70b\ncluster h100-sxm x 8\nengine vllm\n"
-        "workload { rate 1 requests/s    prompt 100000    output 1000 }\nstrategy s = tp 8\n"
+        "workload { rate 1 requests/s    prompt 100000    output 8 }\nstrategy s = tp 8\n"
     )
     said = [one.message for one in check(Source("plan.moe", text)).diagnostics if one.code.code == "W150"]
     assert said == ["1 request/s exceeds the capacity of the deployment"]
