@@ -66,6 +66,7 @@ def assert_same(alone: Timeline, together: Timeline) -> None:
     assert (alone.makespan, alone.interval, alone.shares) == (together.makespan, together.interval, together.shares)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("workload", "cluster"),
     [

@@ -374,6 +374,7 @@ def test_a_limit_on_evaluations_holds_for_pairs() -> None:
     assert result.budget.evaluations <= 60 < whole.budget.evaluations
 
 
+@pytest.mark.slow
 def test_too_many_pairs_are_refused_before_any_is_priced() -> None:
     """24 GPUs give each phase thousands of services, and pairs of them go into the millions."""
     wish = SearchOptions(over=frozenset({"phase-pools"}), is_exhaustive=True)

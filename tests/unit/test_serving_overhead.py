@@ -67,6 +67,7 @@ def test_prompts_of_separate_pools_take_long_where_ranks_exchange_tokens(prefill
     assert server_overhead(one.plan).prefill_launch_seconds == pytest.approx(floor)
 
 
+@pytest.mark.slow
 def test_the_server_is_a_part_of_ttft_and_is_shown_with_its_error(tmp_path: Path) -> None:
     """25 ms and 1,000 times 7 us are 32 ms, behind the steps that the request waits for anyway."""
     without, found = load(tmp_path), load(tmp_path, engine="engine vllm\n")

@@ -90,7 +90,8 @@ def test_requests_that_arrive_over_months_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_rate_beyond_saturation_misses_every_requirement_on_ttft(tmp_path: Path) -> None:
-    done = simulated(tmp_path, "rate 1000 requests/s", "--format", "json", more="require { ttft p50 <= 1 h }\n")
+    words = ("--format", "json", "--requests", "500")
+    done = simulated(tmp_path, "rate 1000 requests/s", *words, more="require { ttft p50 <= 1 h }\n")
     found = document(done)
     assert found["load"]["saturation"]["holds"] is False
     assert [one["ok"] for one in found["requirements"]] == [False]

@@ -105,6 +105,7 @@ def test_steps_with_prompts_are_within_a_percent_of_most_priced_steps(name: str,
     assert found[-1] <= 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_steps_of_several_prompts_are_within_a_percent(name: str) -> None:
     """Up to 65,536 tokens of 1 to 32 prompts, which attend to n * length * (length + 1) / 2 pairs: a step of one prompt

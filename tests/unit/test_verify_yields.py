@@ -59,6 +59,7 @@ def bounded() -> Document:
     return plain(outcome.result)
 
 
+@pytest.mark.slow
 def test_yields_are_accepted(bounded: Document) -> None:
     assert not verify(Source("search.json", text_of(bounded)), Path()).diagnostics
     (proof,) = bounded["proofs"]
@@ -79,6 +80,7 @@ YIELDS: dict[str, tuple[Callable[[Document], Any], str, Callable[[Any], Any]]] =
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", YIELDS)
 def test_a_planted_error_of_a_yield_is_told_at_its_line(bounded: Document, name: str) -> None:
     place, key, change = YIELDS[name]
