@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 
@@ -48,6 +49,9 @@ class Counter:
 WITHIN, BETWEEN = "sent within the node", "sent between nodes"
 """Counters of what a GPU sends."""
 
+MOST_LEFT_OUT = 64
+"""Values of the cache for all micro-batches that are left out: of a thousand, each of a thousand stages has a value."""
+
 GIGA = 10**9
 """Bytes are shown in GB, bytes a second in GB/s."""
 
@@ -55,7 +59,7 @@ GIGA = 10**9
 def counters(
     traced: Traced, phase: PhaseTracks, busy: list[list[Invocation]], keeps: Callable[[Run], bool]
 ) -> Iterator[Counter]:
-    """All counters of a phase, team by team. Of runs that are not kept the cache is that at their end."""
+    """All counters of a phase, team by team. Of runs that are not kept the cache is that at the end of some."""
     graph = phase.timeline.priced.graph
     runs: list[list[Run]] = [[] for _ in phase.teams]
     for run in phase.timeline.shown():
@@ -125,13 +129,24 @@ def _cache(
         values = [of(held.cache_of(context + step)) for step in steps]
         return np.array([0, *(begun[step] for step in steps[1:])]), np.array(values, dtype=np.int64)
     full = of(held.cache_of(workload.prompt))
-    writes: dict[tuple[int, ...], list[int]] = {}
-    written: list[tuple[Column, int]] = []
-    for run, each in runs:
+    nodes: dict[tuple[int, ...], list[int]] = {}
+    for run, _ in runs:
         key = run.template, run.size, run.stage
-        nodes = writes[key] if key in writes else writes.setdefault(key, _writes(phase, run, number))
-        if nodes:
-            written.append(_written(phase, run, number, nodes, each))
+        if key not in nodes:
+            nodes[key] = _writes(phase, run, number)
+    writing = [(run, each) for run, each in runs if nodes[run.template, run.size, run.stage]]
+    left = [place for place, (_, each) in enumerate(writing) if not each]
+    together = ceil(len(left) / MOST_LEFT_OUT)
+    valued = {*left[together - 1 :: together], *left[-1:]} if left else set[int]()
+    written: list[tuple[Column, int]] = []
+    behind = 0
+    for place, (run, each) in enumerate(writing):
+        own = graph.sequences[run.size] * (1 if each else run.count)
+        behind += 0 if each else own
+        if each or place in valued:
+            times = _written(phase, run, number, nodes[run.template, run.size, run.stage], each)
+            written.append((times, own if each else behind))
+            behind = behind if each else 0
     times = np.concatenate([np.empty(0, dtype=np.int64), *(time for time, _ in written)])
     sequences = np.repeat(np.array([count for _, count in written], dtype=np.int64), [time.size for time, _ in written])
     order = np.argsort(times, kind="stable")
@@ -148,9 +163,8 @@ def _writes(phase: PhaseTracks, run: Run, number: int) -> list[int]:
     return [index for index, node in nodes if isinstance(node.op, _WRITES) and team_of(teams, node) == number]
 
 
-def _written(phase: PhaseTracks, run: Run, number: int, writes: list[int], each: bool) -> tuple[Column, int]:
-    """When the cache of each copy of a run is there, or that of all its copies, and of how many sequences it is."""
-    graph = phase.timeline.priced.graph
+def _written(phase: PhaseTracks, run: Run, number: int, writes: list[int], each: bool) -> Column:
+    """When the cache of each copy of a run is there, or that of all its copies."""
     local = phase.teams[number].local[:1]
     last = range(run.count - 1, run.count)
     copies = range(run.count) if each else last
@@ -160,7 +174,7 @@ def _written(phase: PhaseTracks, run: Run, number: int, writes: list[int], each:
         + durations(phase.timeline, run, copies, index, local)
         for index in writes
     ]
-    return np.concatenate(ends).ravel(), graph.sequences[run.size] * (1 if each else run.count)
+    return np.concatenate(ends).ravel()
 
 
 def _links(traced: Traced, phase: PhaseTracks, number: int, runs: list[Run]) -> dict[str, _Steps]:
