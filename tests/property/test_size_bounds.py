@@ -70,7 +70,7 @@ def _check(model: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("model", ["tiny", "dense", pytest.param("latent", marks=pytest.mark.slow)])
-@settings(max_examples=examples(2, 40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(2, 20), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_no_service_yields_more_than_its_ranks(model: str, data: st.DataObject) -> None:
     _check(model, data)
