@@ -33,7 +33,7 @@ from dagc.catalog.dtype import Dtype
 from dagc.catalog.model import FfnKind, LayerKind, ModelShapes
 from dagc.cost.holding import Bytes, Holding
 from dagc.plan.deployment import Phase
-from dagc.plan.plan import gathers_tokens, sums_results
+from dagc.plan.plan import gathers_tokens, has_low_latency, sums_results
 
 
 def activation_bytes(holding: Holding, phase: Phase) -> Bytes:
@@ -71,8 +71,7 @@ def _exchanged(holding: Holding, phase: Phase) -> npt.NDArray[np.float64] | floa
         return 0.0
     if gathers_tokens(holding.plan, holding.service):
         return 2.0 * _gathered(holding, phase) * holding.shapes.hidden
-    is_both = holding.service.phase is Phase.BOTH
-    is_fixed = phase is Phase.DECODE and holding.plan.facts.runtime.has_low_latency(is_both=is_both)
+    is_fixed = phase is Phase.DECODE and has_low_latency(holding.plan, holding.service)
     return _fixed(holding) if is_fixed else _measured(holding, phase)
 
 

@@ -33,7 +33,7 @@ from dagc.search.checkpoint import Checkpoint, begin, content_key
 from dagc.search.choice import LoadFigures, PlanChoice, choose
 from dagc.search.goal import Goal, ObjectiveName
 from dagc.search.incumbents import Incumbents, Named, PricedStrategy
-from dagc.search.optimum import GoalResult, Optimizer
+from dagc.search.optimum import MANY, GoalResult, Optimizer
 from dagc.search.plan_text import Origin, plan_text
 from dagc.search.relax import PATIENCE, Relaxed, lower_load, more_gpus, nearest, requirements
 from dagc.search.services import Services
@@ -53,8 +53,8 @@ RESERVE = 0.1
 RESERVE_TO_CHOOSE = 0.3
 """The same where simulated requests decide a requirement: more plans are simulated, and under more loads."""
 
-MANY, PART = 128, 32
-"""GPUs beyond which a part of the cluster is searched first, and those of a part at most."""
+PART = 32
+"""GPUs of the part of a cluster of `MANY` that is searched first, at most."""
 
 MOST_OF_PART = 1000
 """Evaluations of that search at most."""

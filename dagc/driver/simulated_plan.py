@@ -40,7 +40,7 @@ def simulate(plan: Plan) -> SimulatedRequests:
     sample = None if plan.facts.workload.concurrency is None else AS_PLANNED
     priced = price_plan(_closed(plan), [], lambda _: None, sample=sample)
     assessment = priced.assessment
-    load, record = assessment.load, None
+    load, found = assessment.load, SimulatedRequests(None, assessment.requirements, assessment.metrics, priced.load)
     if load is not None:
         ttft, tpot = load.ttft.percentiles_seconds, load.tpot.percentiles_seconds
         record = SimulatedPlan(
@@ -48,9 +48,10 @@ def simulate(plan: Plan) -> SimulatedRequests:
             ttft_p50=ttft["p50"],
             ttft_p99=ttft["p99"],
             tpot_p50=tpot["p50"],
-            met=all_met(one.ok for one in assessment.requirements),
+            met=found.met,
         )
-    return SimulatedRequests(record, assessment.requirements, assessment.metrics, priced.load)
+        return replace(found, record=record)
+    return found
 
 
 def _closed(plan: Plan) -> Plan:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from math import inf, isclose
 
 from dagc.driver.simulated_plan import SimulatedRequests, decides
-from dagc.driver.verify_proof import Wrong
+from dagc.driver.verify_yields import Wrong
 from dagc.plan.plan import Facts
 from dagc.results.assessment import all_met
 from dagc.results.search_result import FoundPlan, Recommended, SearchResult

@@ -166,8 +166,7 @@ class ProofCheck:
                 yield (*at, "requirement"), f"nothing is required of `{one.requirement}`"
                 continue
             limits = [_limit(self.facts, other.metric.name, other.figure, gpus) for other in asked]
-            is_ceiling = asked[0].comparison in ("<", "<=")
-            if not any(one.nearest > limit if is_ceiling else one.nearest < limit for limit in limits):
+            if not any(one.nearest > limit if asked[0].is_ceiling else one.nearest < limit for limit in limits):
                 yield (*at, "nearest"), f"{one.nearest:.9g} does not miss `{one.requirement}`"
 
     def _witness(self, one: WitnessRecord | None, gpus: int, left: int, path: Path) -> Iterator[Wrong]:

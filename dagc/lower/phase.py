@@ -32,7 +32,7 @@ from dagc.lower.topology import Placement, place
 from dagc.ops.load import Load, compress_uniform
 from dagc.plan.deployment import Deployment, Phase, Pool, Role, Service
 from dagc.plan.layout import Layout
-from dagc.plan.plan import Plan, ReplicaClass, gathers_tokens
+from dagc.plan.plan import Plan, ReplicaClass, gathers_tokens, has_low_latency
 from dagc.plan.splits import micro_batch_sequences, sequences_per_rank, stage_layers
 from dagc.source import Span
 from dagc.syntax.tree import Axis, Fold, Pools, Strategy
@@ -165,7 +165,7 @@ class PhaseLowering:
             gathers_experts=gathers_tokens(self.plan, service),
             holds_pairs=self.plan.facts.runtime.holds_pairs,
             lays_rows=self.plan.facts.runtime.lays_rows,
-            has_low_latency=self.plan.facts.runtime.has_low_latency(is_both=service.phase is Phase.BOTH),
+            has_low_latency=has_low_latency(self.plan, service),
             merges_shared=self.plan.facts.runtime.merges_shared and service.options.overlap == 1,
             fuses_latents=self.plan.facts.runtime.fuses_latents,
             computes_mxfp4=Dtype.MXFP4 in self.plan.device_of(pool).flops,

@@ -144,6 +144,11 @@ class Plan:
         return dict(self.facts.devices)[pool.device]
 
 
+def has_low_latency(plan: Plan, service: Service) -> bool:
+    """Whether steps of a service without prompts dispatch by kernels of low latency."""
+    return plan.facts.runtime.has_low_latency(is_both=service.phase is Phase.BOTH)
+
+
 def gathers_tokens(plan: Plan, service: Service) -> bool:
     """Whether tokens are gathered rather than dispatched; two halves that hide each other's need a dispatch."""
     experts, layout, options = plan.facts.model.experts, service.experts_pool.experts, service.options

@@ -22,7 +22,7 @@ from dagc.search.goal import Goal
 from dagc.search.incumbents import Incumbents, PricedStrategy, Tally
 from dagc.search.optimum import GoalResult
 from dagc.search.proof import proof_of
-from dagc.search.recommend import reason_of, recommended, requirement_figures, simulated_relaxations
+from dagc.search.recommend import reason_of, recommended, relaxation, requirement_figures, simulated_relaxations
 from dagc.search.relax import Relaxed
 from dagc.search.space import ALWAYS, EXTRAS, Space
 from dagc.search.ties import Odds
@@ -108,17 +108,7 @@ def _relaxation(goal: Goal, one: Relaxed, choice: PlanChoice) -> out.Relaxation:
         written_as, needed = str(goal.batch), str(entry.batch)
     else:
         what, written_as, needed = "gpus", str(facts.cluster.gpus or ""), str(int(entry.verdict.vector[0]))
-    return out.Relaxation(
-        what=what,
-        asked=written_as,
-        needed=needed,
-        strategy=entry.strategy,
-        batch=entry.batch,
-        gpus=int(entry.verdict.vector[0]),
-        figures=dict(entry.verdict.figures),
-        is_minimal=one.is_minimal,
-        simulated_misses=missed,
-    )
+    return relaxation(entry, what, written_as, needed, is_minimal=one.is_minimal, missed=missed)
 
 
 def _reordered(plans: Sequence[out.FoundPlan], goal: Goal) -> str | None:

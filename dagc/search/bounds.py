@@ -294,12 +294,11 @@ def missed(facts: Facts, bound: TimeBound[float], gpus: float) -> Miss | None:
 
 def _best(facts: Facts, requirement: Requirement, bound: TimeBound[float], gpus: float) -> float | None:
     """The figure at its best, where the requirement limits it from that side."""
-    is_ceiling = requirement.comparison in ("<", "<=")
     if requirement.metric is GPUS:
         return gpus
     if requirement.metric is THROUGHPUT:
         return _rate(facts, requirement, bound, gpus) if requirement.comparison in (">", ">=") else None
-    return {TTFT: bound.ttft, TPOT: bound.tpot}.get(requirement.metric) if is_ceiling else None
+    return {TTFT: bound.ttft, TPOT: bound.tpot}.get(requirement.metric) if requirement.is_ceiling else None
 
 
 def _rate(facts: Facts, requirement: Requirement, bound: TimeBound[float], gpus: float) -> float:

@@ -86,7 +86,8 @@ class _Left:
 
 
 MANY = 128
-"""GPUs beyond which it is worked out what services of any size yield: their columns take too long to enumerate."""
+"""GPUs beyond which columns take too long to enumerate: a part is searched first, pairs that often do well are priced,
+and it is worked out what services of any size yield."""
 
 BOUNDING_SECONDS = 30
 """Seconds that have to be left for that: on 1,024 GPUs it takes about as long, and is not interrupted."""

@@ -32,7 +32,7 @@ def recommended(
         figures=dict(chosen.verdict.figures),
         requirements=requirement_figures(goal.facts, choice.figures.judged or chosen.verdict.requirements),
         simulated=choice.figures.simulated,
-        passed_over=[] if choice.is_lowered else [one.strategy for one in _passed_over(goal, ranked, choice)],
+        passed_over=[one.strategy for one in _passed_over(goal, ranked, choice)],
         gap=None if choice.is_lowered else _gap(goal.score_of(chosen.verdict), answers),
     )
 
@@ -81,13 +81,13 @@ def simulated_relaxations(goal: Goal, ranked: Sequence[PricedStrategy], choice: 
     if choice.chosen is not None and not choice.is_lowered:
         return
     if choice.chosen is not None:
-        yield _relaxation(choice.chosen, "concurrency", str(goal.batch), str(choice.chosen.batch))
+        yield relaxation(choice.chosen, "concurrency", str(goal.batch), str(choice.chosen.batch))
     for index, asked in enumerate(goal.facts.requirements):
         alone = [(choice.load_of(one).judged, one) for one in ranked if _misses_alone(choice.load_of(one), index)]
         nearest = min(alone, key=lambda one: one[0][index].miss or 0.0, default=None)
         if nearest and (actual := nearest[0][index].actual) is not None:
             needed = f"{asked.comparison} {figure_text(actual, asked.figure)}"
-            yield _relaxation(nearest[1], asked.title, written(asked.comparison, asked.figure), needed)
+            yield relaxation(nearest[1], asked.title, written(asked.comparison, asked.figure), needed)
 
 
 def _misses_alone(load: LoadFigures, index: int) -> bool:
@@ -95,7 +95,10 @@ def _misses_alone(load: LoadFigures, index: int) -> bool:
     return [number for number, one in enumerate(load.judged) if one.miss != 0] == [index]
 
 
-def _relaxation(plan: PricedStrategy, what: str, asked: str, needed: str) -> out.Relaxation:
+def relaxation(
+    plan: PricedStrategy, what: str, asked: str, needed: str, *, is_minimal: bool = False, missed: Sequence[str] = ()
+) -> out.Relaxation:
+    """What would do, with the plan that shows it and what its simulated requests miss all the same."""
     return out.Relaxation(
         what=what,
         asked=asked,
@@ -104,8 +107,8 @@ def _relaxation(plan: PricedStrategy, what: str, asked: str, needed: str) -> out
         batch=plan.batch,
         gpus=int(plan.verdict.vector[0]),
         figures=dict(plan.verdict.figures),
-        is_minimal=False,
-        simulated_misses=[],
+        is_minimal=is_minimal,
+        simulated_misses=list(missed),
     )
 
 

@@ -15,6 +15,13 @@ MODEL = """model tiny {
     experts 8 { top 2    ffn 2048    shared 1 }
 }
 """
+TIGHT_MODEL = """model tiny {
+    layers 8    hidden 4096    vocab 32000    dtype bf16
+    attention { heads 6    kv_heads 2    head_dim 128 }
+    experts 8 { top 2    ffn 8192    shared 1 }
+}
+"""
+"""Wider: its weights fill much of a few GPUs of 12 GB."""
 PLAN = MODEL + "cluster h100-sxm x 4 { price 2 USD/h }\nworkload { batch 8    prompt 128    output 16 }\n"
 STRATEGIES = "strategy mine = ep 4\nstrategy other = pp 2 < tp 2 >\n"
 

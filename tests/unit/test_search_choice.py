@@ -17,7 +17,7 @@ from dagc.driver import verify as verifying
 from dagc.driver.search import SearchOptions, search
 from dagc.driver.simulated_plan import SimulatedRequests
 from dagc.driver.verify import Compiler, verify
-from dagc.driver.verify_proof import Compiled
+from dagc.driver.verify_yields import Compiled
 from dagc.export.records import json_bytes, plain
 from dagc.results.search_result import SearchResult, SimulatedPlan
 from dagc.search.choice import MOST, ROUND, LoadFigures, choose

@@ -248,7 +248,7 @@ def test_a_sweep_whose_prompts_no_gpu_can_compute_is_scored_apart() -> None:
 
 
 def test_a_median_over_versions_is_compared_with_runs_of_its_newest() -> None:
-    """The month stands for a version where no image is stated."""
+    """The month is the version where no image is stated."""
     days = [NODE.replace("2026-05-17", day).replace("0.1,0.01", f"0.1,{tpot}") for day, tpot in (
         ("2026-05-18", "0.01"), ("2025-11-10", "0.03"),
     )]  # fmt: skip

@@ -17,15 +17,11 @@ from dagc.driver.verify_yields import Compiled
 from dagc.export.records import json_bytes, plain
 from dagc.search import optimum
 from dagc.source import Source
+from tests.unit.search_plans import TIGHT_MODEL
 
-QUESTION = """model tiny {
-    layers 8    hidden 4096    vocab 32000    dtype bf16
-    attention { heads 6    kv_heads 2    head_dim 128 }
-    experts 8 { top 2    ffn 8192    shared 1 }
-}
-cluster h100-sxm x 4 { device { memory 12 GB } }
-workload { concurrency 64    prompt 2048    output 64 }
-require { tpot <= 40 ms }
+QUESTION = f"""{TIGHT_MODEL}cluster h100-sxm x 4 {{ device {{ memory 12 GB }} }}
+workload {{ concurrency 64    prompt 2048    output 64 }}
+require {{ tpot <= 40 ms }}
 """
 
 Document = dict[str, Any]
