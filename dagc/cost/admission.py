@@ -6,6 +6,8 @@ the rest leaves free (`Runtime.memory_share`). That is a default, which users ra
 until the cache has half of what weights, activations and buffers leave. So more memory never holds fewer sequences.
 Activations and buffers are those of what runs, in every pool, and leave room for one sequence in full. A static batch
 is not admitted: that it does not fit is an error of the plan, and so is that not even one request on each rank fits.
+
+An engine that does not split prompts admits one when a step has room for it beside the tokens of those that decode.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import numpy.typing as npt
 
 from dagc.cost.memory import MemoryPart, PoolMemory, rank_memory
 from dagc.plan.plan import Plan
+from dagc.plan.step_limits import running_limit
 
 _BINARY = 2**30 / 1e9
 """A device sold with so many GB has about so many GiB: an H100 with 80 reports 81,559 MiB, a B200 with 180 183,359."""
@@ -40,7 +43,7 @@ def with_memory(plan: Plan) -> tuple[Plan, tuple[PoolMemory, ...]]:
         return plan, rank_memory(plan)
     caches = plan.deployment.cache_count(plan.deployment.services[-1])
     known = dict[int, tuple[PoolMemory, ...]]()
-    running = _running(plan, caches, workload.concurrency, known)
+    running = _running(plan, caches, min(workload.concurrency, running_limit(plan) or workload.concurrency), known)
     found = plan if running == workload.batch else _with(plan, running)
     return found, known.get(running) or rank_memory(found)
 

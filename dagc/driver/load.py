@@ -193,7 +193,7 @@ class StrategyLoad:
         policy = self.model.policies[0]
         # A request that lost its cache computes the tokens that it has generated too.
         again = 0 if policy.reserve is Reserve.WHOLE or len(self.caches) > 1 else prompt[2] - 1
-        computed = prompt[1] - min(int(prompt[1] * workload.cached), prompt[1] - 1) + again
+        computed = workload.fresh_of(prompt[1]) + again
         if problem := refused_prompt(prompt[0], computed, policy):
             return problem
         # What is decoded elsewhere has its prompt and one token here.

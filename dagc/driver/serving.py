@@ -12,6 +12,7 @@ from dagc.cost.admission import share_taken, with_memory
 from dagc.engines.instance import ServingSettings
 from dagc.plan.deployment import Phase, Service
 from dagc.plan.plan import Plan
+from dagc.plan.step_limits import step_limits
 
 
 def serving_of(plan: Plan, service: Service) -> ServingSettings:
@@ -27,12 +28,14 @@ def serving_of(plan: Plan, service: Service) -> ServingSettings:
     )
     if "workload" in facts.defaulted:
         return common
-    caches = plan.deployment.cache_count(service)
+    sequences = 0 if workload.is_open else -(-workload.batch // plan.deployment.cache_count(service))
+    limits = step_limits(plan, service, sequences)
     return ServingSettings(
-        prompt=workload.prompt_bounds[1],
         context=workload.prompt_bounds[1] + workload.output_bounds[1],
-        sequences=0 if workload.is_open else -(-workload.batch // caches),
+        sequences=sequences,
         chunk=workload.chunk,
+        splits_prompts=limits.chunks,
+        unsplit=0 if limits.chunks else limits.budget,
         memory_share=common.memory_share,
         cache_dtype=common.cache_dtype,
         quantisation=common.quantisation,

@@ -16,17 +16,19 @@ ROUTER_PORT = 8080
 class ServingSettings:
     """What a priced plan fixes of an instance beside its sizes; None and 0 leave it to the engine.
 
-    `prompt` are the tokens of the longest prompt, `context` those with its output, `sequences` those that one rank of
-    attention dp runs at once, `chunk` the prompt tokens that it computes at once. `memory_share` of a device is for
+    `context` are the tokens of the longest prompt and its output, `sequences` those that one rank of attention dp runs
+    at once, `chunk` the prompt tokens that it computes at once. `splits_prompts` into chunks; else `unsplit` are the
+    tokens that a step has room for at least. `memory_share` of a device is for
     weights, cache and all else. `cache_dtype` and `quantisation` are a `Dtype`'s word; a quantisation is given where
     the checkpoint does not have it yet. `drafts` are tokens guessed ahead in a step, by the model's own layers where
     `has_draft_layers`.
     """
 
-    prompt: int = 0
     context: int = 0
     sequences: int = 0
     chunk: int = 0
+    splits_prompts: bool = False
+    unsplit: int = 0
     memory_share: float = 0.0
     cache_dtype: str = ""
     quantisation: str = ""
@@ -68,7 +70,7 @@ class Instance:
         """
         serving = self.serving
         tokens = serving.sequences * (1 + serving.drafts)
-        return tokens if self.phase == "decode" and tokens else max(serving.chunk, tokens)
+        return tokens if self.phase == "decode" and tokens else max(serving.chunk, tokens, serving.unsplit)
 
     @property
     def options(self) -> tuple[str, ...]:

@@ -138,7 +138,7 @@ class TensorRTLLM(Engine):
         elif serving.drafts:
             draft = {"max_draft_len": serving.drafts, self.draft_key: "$DRAFT"}
             file["speculative_config"] = {"decoding_type": "Eagle", **draft}
-        if instance.phase != "decode" and 0 < serving.chunk < serving.prompt:
+        if instance.phase != "decode" and serving.splits_prompts:
             # A prompt that is longer than `max_num_tokens` is refused without.
             file["enable_chunked_prefill"] = True
         if instance.phase == "prefill":

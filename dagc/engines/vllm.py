@@ -178,7 +178,9 @@ class VLLM(Engine):
         if serving.sequences and "max_num_seqs" not in given and instance.phase != "prefill":
             yield from ("--max-num-seqs", str(serving.sequences))
         if serving.chunk and "max_num_batched_tokens" not in given:
-            yield from ("--max-num-batched-tokens", str(instance.step_tokens))
+            # Without chunks a whole context at least: `SchedulerConfig.verify_max_model_len`, vllm/config/scheduler.py.
+            context = 0 if serving.splits_prompts else serving.context
+            yield from ("--max-num-batched-tokens", str(max(instance.step_tokens, context)))
         if serving.memory_share:
             yield from ("--gpu-memory-utilization", f"{serving.memory_share:g}")
         if serving.cache_dtype:

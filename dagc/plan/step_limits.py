@@ -1,14 +1,21 @@
-"""How many tokens a step of a service computes at most: limits of its engine's scheduler, and the plan's `chunk`."""
+"""How many tokens a step of a service computes at most: limits of its engine's scheduler, and the plan's `chunk`.
+
+An engine that mixes prompts with decoded tokens and does not split prompts computes one only in a step that has room
+for all of it after the decoded tokens. At a budget hardly above the prompts it runs one request after the other. Unless
+the plan states a limit, the command that starts it splits prompts above the budget, or has a budget for the longest
+prompt beside all that decode.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import ceil
 
 from dagc.catalog.calibration import Work
 from dagc.catalog.serving_overhead import FITTED_LAYERS, ServingOverhead, plan_overhead
-from dagc.engines.scheduler import NO_ENGINE_SCHEDULER, Scheduler, SchedulerLimit
-from dagc.plan.deployment import Service
+from dagc.engines.scheduler import NO_ENGINE_SCHEDULER, CacheReservation, Scheduler, SchedulerLimit
+from dagc.plan.deployment import Phase, Service
 from dagc.plan.plan import Plan
 
 _UNLIMITED = 1 << 30
@@ -20,8 +27,8 @@ class StepLimits:
 
     `mixes`: prompt tokens and decoded ones share a step of up to `budget` tokens; else prompts have steps of their own,
     of up to `prompt_budget` tokens. `threshold` tokens at most are of one prompt. `chunks` splits a prompt that has no
-    room. `ahead`: a step is composed while the one before it runs. `balance`: steps for which prompts of some attention
-    ranks wait at most until all ranks have one.
+    room. `most_running` sequences have a place. `ahead`: a step is composed while the one before it runs. `balance`:
+    steps for which prompts of some attention ranks wait at most until all ranks have one.
     """
 
     mixes: bool
@@ -30,6 +37,7 @@ class StepLimits:
     budget: int
     prompt_budget: int
     threshold: int
+    most_running: int
     balance: int = 0
 
 
@@ -56,20 +64,46 @@ def limits_of(plan: Plan, service: Service) -> Callable[[SchedulerLimit | None, 
     return value
 
 
-def step_limits(plan: Plan, service: Service) -> StepLimits:
-    """The limits of a service."""
-    scheduler, value, chunk = scheduler_of(plan), limits_of(plan, service), plan.facts.workload.chunk
+def step_limits(plan: Plan, service: Service, sequences: int = 0) -> StepLimits:
+    """The limits of a service, as the command that starts it for the plan's workload sets them.
+
+    `sequences`: what that command limits those of a rank to; 0: nothing but the engine does.
+    """
+    scheduler, value, workload = scheduler_of(plan), limits_of(plan, service), plan.facts.workload
     mixes, chunks, ahead = (bool(value(one, 0)) for one in (scheduler.mixes, scheduler.chunks, scheduler.ahead))
-    threshold = value(scheduler.prefill_chunk, _UNLIMITED if scheduler.token_budget else chunk)
+    threshold = value(scheduler.prefill_chunk, _UNLIMITED if scheduler.token_budget else workload.chunk)
+    budget = value(scheduler.token_budget, workload.chunk if scheduler.token_budget else threshold)
+    most_running = sequences or value(scheduler.most_running, 1)
+    if mixes and not chunks and scheduler.token_budget:
+        given, longest = dict(scheduler.given), workload.fresh_of(workload.prompt_bounds[1])
+        if scheduler.reservation is not CacheReservation.WHOLE:
+            longest += workload.output_bounds[1]  # A request that lost its cache computes what it has generated too.
+        if longest > budget and scheduler.chunks.option not in given:
+            chunks = True
+        elif service.phase is Phase.BOTH and not {"chunk", scheduler.token_budget.option} & {*workload.spans, *given}:
+            running = min(most_running, ceil(workload.batch / plan.deployment.cache_count(service)))
+            if longest + running * (1 + workload.drafted) > budget:
+                budget = longest + most_running * (1 + workload.drafted)
     return StepLimits(
         mixes=mixes,
         chunks=chunks,
         ahead=ahead is not scheduler.is_ahead_off,
-        budget=value(scheduler.token_budget, chunk if scheduler.token_budget else threshold),
-        prompt_budget=value(scheduler.prefill_budget, chunk),
+        budget=budget,
+        prompt_budget=value(scheduler.prefill_budget, workload.chunk),
         threshold=threshold,
+        most_running=most_running,
         balance=scheduler.balance_steps if value(scheduler.balances, 0) else 0,
     )
+
+
+def running_limit(plan: Plan) -> int | None:
+    """Requests that run at once at most, so that the mean prompt has room beside the others; None: no limit."""
+    service, workload = plan.deployment.services[-1], plan.facts.workload
+    limits = step_limits(plan, service)
+    if service.phase is not Phase.BOTH or not limits.mixes or limits.chunks:
+        return None
+    beside = max(0, limits.budget - workload.fresh) // (1 + workload.drafted)
+    return (beside + 1) * plan.deployment.cache_count(service)
 
 
 def server_overhead(plan: Plan) -> ServingOverhead:

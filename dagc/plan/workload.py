@@ -124,12 +124,16 @@ class Workload:
     @property
     def prefix(self) -> int:
         """Prompt tokens found in the prefix cache; one at least is computed, for the first token to come of it."""
-        return min(int(self.prompt * self.cached), self.prompt - 1)
+        return self.prompt - self.fresh_of(self.prompt)
 
     @property
     def fresh(self) -> int:
         """Prompt tokens of a request that are computed."""
-        return self.prompt - self.prefix
+        return self.fresh_of(self.prompt)
+
+    def fresh_of(self, prompt: int) -> int:
+        """Tokens of a prompt of this length that are computed."""
+        return prompt - min(int(prompt * self.cached), prompt - 1)
 
     @property
     def tokens_per_step(self) -> float:

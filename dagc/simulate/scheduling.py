@@ -47,7 +47,7 @@ def _policy(plan: Plan, service: Service, blocks: int) -> Policy:
         budget=limits.budget,
         prompt_budget=limits.prompt_budget,
         threshold=limits.threshold,
-        most_running=value(scheduler.most_running, 1),
+        most_running=limits.most_running,
         reserve=_RESERVES[scheduler.reservation],
         block=workload.block or plan.facts.runtime.block_tokens,
         blocks=blocks,

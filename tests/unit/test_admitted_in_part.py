@@ -135,3 +135,23 @@ def test_a_search_drops_what_holds_not_even_one(tmp_path: Path) -> None:
         run(tmp_path, "search", "--gpus", "1", "--workers", "1", "--format", "json", plan=text(memory="1.12 GB")).stdout
     )["counts"]
     assert counts["weights_too_large"] + counts["too_large"] == counts["generated"] - sum(counts["refused"].values())
+
+
+@pytest.mark.parametrize(("budget", "running"), [(8192, 8), (8200, 72), (8222, 248), (8223, 256)])
+def test_a_prompt_that_steps_have_no_room_for_waits_until_others_end(budget: int, running: int) -> None:
+    """On each of 8 ranks 8,192 tokens of a prompt, and at a budget of 8,200 those of 8 decoded sequences: 9 requests.
+    256 in flight are 32 on each, so that 8,192 + 31 have room for all. TPOT is that of the simulation within 4 %.
+    """
+    engine = f"engine trtllm {{ max_num_tokens {budget} }}"
+    workload = "workload { concurrency 256    prompt 8192    output 1024 }"
+    model = "model deepseek-v3 { dtype fp8    expert_dtype nvfp4    kv_dtype fp8 }"
+    found = dagc.compile(f"{model}\ncluster b200-sxm x 8\n{engine}\n{workload}\nmoe < tp 8 > ; dp 8\n")["main"]
+    serving, load = found.summary.serving, found.summary.load
+    assert serving is not None and serving.running == running
+    assert load is not None and load.tpot is not None and found.tpot is not None
+    assert found.tpot == pytest.approx(load.tpot.mean_seconds, rel=0.04)
+    said = [one for one in found.diagnostics if one.code.code == "W151"]
+    assert len(said) == (running < 256)
+    for one in said:
+        assert f"{running} of the 256 requests in flight run concurrently" in one.message
+        assert "`max_num_tokens 8223` or `enable_chunked_prefill yes`" in one.help[0]

@@ -13,7 +13,9 @@ from dagc.plan.step_limits import StepLimits
 from dagc.results.prompt_steps import PromptTimes, prompt_steps
 from dagc.source import Source
 
-LIMITS = StepLimits(mixes=False, chunks=True, ahead=False, budget=8192, prompt_budget=8192, threshold=1 << 30)
+LIMITS = StepLimits(
+    mixes=False, chunks=True, ahead=False, budget=8192, prompt_budget=8192, threshold=1 << 30, most_running=256
+)
 WAVES = Interleaving(LIMITS, True, ranks=1, held=9, others=8, decoding=100, fresh=1000, tokens=3000)
 TIMES = PromptTimes(decode=0.1, one=0.5, added=1.0, launch=0.0, entry=0.0)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -305,6 +306,22 @@ def test_long_prompts_come_in_parts_where_they_would_be_refused() -> None:
     assert service_of("-e", "ep 32", *load, "--engine", "trtllm")["settings_file"]["enable_chunked_prefill"] is True
     load = ("--workload", "{ batch 64 prompt 4096 output 10 chunk 4096 }")
     assert "enable_chunked_prefill" not in service_of("-e", "ep 32", *load, "--engine", "trtllm")["settings_file"]
+
+
+def test_a_prompt_has_room_in_a_step_beside_what_decodes() -> None:
+    """2 sequences on each of 32 ranks, and a prompt of 8,191 tokens in a step: 8,193."""
+    load = ("--workload", "{ batch 64 prompt 8191 output 10 }")
+    assert "--max_num_tokens 8193" in " ".join(service_of("-e", "ep 32", *load, "--engine", "trtllm")["tokens"])
+
+
+def test_vllm_without_chunks_has_a_budget_of_a_whole_context(tmp_path: Path) -> None:
+    """It refuses a smaller one as it starts: `verify_max_model_len`, vllm/config/scheduler.py."""
+    plan = tmp_path / "plan.moe"
+    plan.write_text(
+        "model deepseek-v3\ncluster h200-sxm x 32\nengine vllm { enable_chunked_prefill no }\n"
+        "workload { batch 64 prompt 9000 output 10 }\nep 32\n"
+    )
+    assert "--max-num-batched-tokens 9010 " in run(str(plan)).stdout
 
 
 def test_weights_of_another_type_are_no_published_checkpoint() -> None:

@@ -80,6 +80,32 @@ def test_tensorrt_llm_reserves_the_whole_output_and_does_not_chunk() -> None:
     assert policy("engine trtllm { enable_chunked_prefill yes }").chunks
 
 
+@pytest.mark.parametrize(
+    ("options", "load", "chunks", "budget"),
+    [
+        ("", "concurrency 64    prompt 8000", False, 8192),
+        ("", "concurrency 65    prompt 8128", False, 8128 + 2048),
+        ("max_batch_size 70", "concurrency 100    prompt 8128", False, 8128 + 70),
+        ("max_batch_size 70", "concurrency 100    prompt 8128    draft 2    accept 50 %", False, 8128 + 3 * 70),
+        ("", "concurrency 65    prompt 16256    cached 50 %", False, 8128 + 2048),
+        ("", "concurrency 65    prompt 8128    chunk 8192", False, 8192),
+        ("max_num_tokens 8192", "concurrency 65    prompt 8128", False, 8192),
+        ("", "concurrency 8    prompt 8193", True, 8192),
+        ("max_num_tokens 4096", "concurrency 8    prompt 8000", True, 4096),
+        ("enable_chunked_prefill no", "concurrency 8    prompt 8193", False, 8193 + 2048),
+        ("enable_chunked_prefill yes", "concurrency 65    prompt 8128", True, 8192),
+    ],
+)
+def test_a_prompt_of_tensorrt_llm_has_room_beside_what_decodes(
+    options: str, load: str, chunks: bool, budget: int
+) -> None:
+    """Where it has none at the default of 8,192 tokens, the budget is the prompt and a token, or 1 + drafts, of each of
+    2,048 sequences, unless the plan states one; what is longer than the budget comes in chunks.
+    """
+    found = policy(f"engine trtllm {{ {options} }}" if options else "engine trtllm", load=load)
+    assert (found.chunks, found.budget) == (chunks, budget)
+
+
 def test_without_an_engine_steps_are_those_of_the_workload() -> None:
     found = policy("", load="concurrency 8    chunk 512    block 64    draft 3    accept 50 %")
     assert (found.budget, found.threshold, found.block, found.drafted) == (512, 512, 64, 3)
