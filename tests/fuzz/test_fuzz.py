@@ -102,7 +102,7 @@ def test_every_command_is_given_every_option() -> None:
     rng = random.Random(0)
     given = {name: {part for _ in range(400) for part in arguments(rng, name)} for name in COMMANDS}
     assert "--format" in given["export"] and "--fix" in given["check"] and "--resume" in given["search"]
-    assert {case(rng).command for _ in range(2000)} == set(COMMANDS)
+    assert {case(rng).command for _ in range(4000)} == set(COMMANDS)
 
 
 def test_many_plans_compile() -> None:

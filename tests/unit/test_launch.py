@@ -315,13 +315,13 @@ def test_a_prompt_has_room_in_a_step_beside_what_decodes() -> None:
 
 
 def test_vllm_without_chunks_has_a_budget_of_a_whole_context(tmp_path: Path) -> None:
-    """It refuses a smaller one as it starts: `verify_max_model_len`, vllm/config/scheduler.py."""
+    """A prompt, its output and 2 sequences; fewer than a context are refused: `verify_max_model_len`, vllm/config."""
     plan = tmp_path / "plan.moe"
     plan.write_text(
         "model deepseek-v3\ncluster h200-sxm x 32\nengine vllm { enable_chunked_prefill no }\n"
         "workload { batch 64 prompt 9000 output 10 }\nep 32\n"
     )
-    assert "--max-num-batched-tokens 9010 " in run(str(plan)).stdout
+    assert "--max-num-batched-tokens 9012 " in run(str(plan)).stdout
 
 
 def test_weights_of_another_type_are_no_published_checkpoint() -> None:
