@@ -16,6 +16,7 @@ TOO_LARGE = Code("X301", "expansion-too-large")
 NO_SUCH_RANK = Code("X302", "no-such-rank")
 SCHEDULE_TOO_LARGE = Code("X303", "schedule-too-large")
 SIMULATION_TOO_LARGE = Code("X304", "simulation-too-large")
+FILES_TOO_LARGE = Code("X305", "files-too-large")
 
 _MEMINFO = Path("/proc/meminfo")
 _STATM = Path("/proc/self/statm")

@@ -28,10 +28,13 @@ _VIEWS = {
 }
 """Pictures that the page shows, by file, and what they are called there."""
 
-_PASSAGE_SECONDS = 50e-6
-"""What all files of a strategy take for each run of a timeline, on a core of 2024."""
+_PASSAGE_SECONDS = 7e-6
+"""What all files of a strategy take for each passage through layers, on a core of 2024."""
 
-_PATIENCE_SECONDS = 3.0
+_ANNOUNCED_SECONDS = 3.0
+
+_MOST_PASSAGES = 1_400_000
+"""Passages above which the files of timelines are not made: they take over 10 s, and nobody reads them."""
 
 Contents = dict[str, bytes | Iterable[bytes]]
 """Files by name, whole or as streams of bytes."""
@@ -51,7 +54,7 @@ def export(
     checked: Checked, renderer: str | None = None, request: Request | None = None, views: Collection[str] = ()
 ) -> Product:
     """The contents of every file that a strategy can have; without shapes that is its summary alone,
-    without rates the pictures of its memory and answer beside it.
+    without rates, or where the others would take too long, the pictures of its memory and answer beside it.
 
     A requested trace or graph takes the place of the default one, where it is not refused. `views` names the pictures
     to draw; all of them where it is empty.
@@ -59,24 +62,48 @@ def export(
     from dagc.export.views.view import Distance
 
     summary, summary_files = _summary(checked)
-    traced = traced_of(checked)
-    if traced is None:
-        return Product(summary, {**summary_files, **_page(checked, summary, summary_files, None)}, ())
+    traced, refused = traced_of(checked), _too_large(checked)
+    if traced is None or refused:
+        return Product(summary, {**summary_files, **_page(checked, summary, summary_files, None)}, refused)
     drawn = frozenset(distance for distance in Distance if not views or distance.value in views)
     pictures, problems = _pictures(_strategy_view(checked, traced, summary, drawn), drawn, renderer)
-    data, refused, notes = _data(traced, request)
+    data, not_made, notes = _data(traced, request)
     page = _page(checked, summary, {**pictures, **summary_files}, traced)
-    return Product(summary, {**pictures, **data, **summary_files, **page}, (*problems, *refused), notes)
+    return Product(summary, {**pictures, **data, **summary_files, **page}, (*problems, *not_made), notes)
 
 
 def outlook(checked: Checked) -> str | None:
     """How long the files of a strategy will take to make, where that is worth saying before."""
-    passages = sum(len(timeline.runs) + len(timeline.later) for timeline in checked.priced.timelines or ())
+    passages = _passages(checked)
     seconds = _PASSAGE_SECONDS * passages
-    if seconds < _PATIENCE_SECONDS:
+    if seconds < _ANNOUNCED_SECONDS or passages > _MOST_PASSAGES:
         return None
-    name = checked.plan.name
-    return f"the files of `{name}` will take about {seconds:.0f} s: {passages:,} passages through layers"
+    return f"the files of `{checked.plan.name}` will take about {seconds:.0f} s: {passages:,} passages through layers"
+
+
+def _passages(checked: Checked) -> int:
+    """Passages of a micro-batch through a stretch of equal layers of a stage, on all timelines."""
+    timelines = checked.priced.timelines or ()
+    return sum(len(recording.table) for timeline in timelines for _, recording in timeline.recordings)
+
+
+def _too_large(checked: Checked) -> tuple[Diagnostic, ...]:
+    """Why graph, trace and pictures of a strategy are not made."""
+    passages = _passages(checked)
+    if passages <= _MOST_PASSAGES:
+        return ()
+    from dagc.memory_limit import FILES_TOO_LARGE
+
+    plan = checked.plan
+    return (
+        FILES_TOO_LARGE.at(
+            plan.deployment.strategy.body.outer,
+            f"graph, trace and pictures of `{plan.name}` are not made: {passages:,} passages through layers",
+            f"at most {_MOST_PASSAGES:,} are drawn",
+            notes=("`summary.json`, the pictures of memory and answer, and a report of these need none of them",),
+            help=("use fewer micro-batches, as `[micro 64]`, or fewer stages",),
+        ),
+    )
 
 
 def report(checked: Checked) -> bytes:
@@ -84,7 +111,7 @@ def report(checked: Checked) -> bytes:
     from dagc.export.views.view import Distance
 
     summary, drawn = _summary(checked)
-    traced = traced_of(checked)
+    traced = None if _too_large(checked) else traced_of(checked)
     if traced is not None:
         every = frozenset(Distance)
         drawn = {**_pictures(_strategy_view(checked, traced, summary, every), every, None)[0], **drawn}

@@ -183,6 +183,23 @@ def test_ranks_that_cannot_be_shown_are_refused_and_the_rest_is_written(
     assert sorted(file.name for file in main.iterdir()) == FILES
 
 
+@pytest.mark.parametrize(("most", "code"), [(216, None), (215, "X305")])
+def test_files_of_too_many_passages_are_not_made(
+    most: int, code: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Four micro-batches on four stages: embedding, layers and what sends them on are 12 stretches in prefill, 48
+    passages. In decode the head sends tokens back, 14 stretches, and 56 passages in each of three steps: 216.
+    """
+    monkeypatch.setattr("dagc.driver.compile._MOST_PASSAGES", most)
+    words = ["-e", "pp 4 [micro 4]", "--model", "mixtral-8x7b", "--cluster", "h100-sxm x 4"]
+    load = "batch 4 prompt 64 output 8"
+    found = CliRunner().invoke(main, ["compile", *words, "--workload", load, "-o", str(tmp_path)])
+    assert ("error[X305]" in found.output) == (code is not None), found.output
+    written = {file.name for file in (tmp_path / "expression" / "main").iterdir()}
+    few = {"answer.svg", "manifest.json", "memory.svg", "report.html", "summary.json"}
+    assert (written == few) if code else (written > few)
+
+
 def test_denied_advice_sets_the_exit_status_and_everything_is_written(tmp_path: Path) -> None:
     """Tp 16 crosses nodes of eight."""
     arguments = ["-e", "tp 16", "--model", "mixtral-8x7b", "--cluster", "h100-sxm x 16", "-o", str(tmp_path)]
