@@ -53,6 +53,9 @@ RESERVE = 0.1
 RESERVE_TO_CHOOSE = 0.3
 """The same where simulated requests decide a requirement: more plans are simulated, and under more loads."""
 
+SMALLEST_RESERVE_SECONDS = 4.0
+"""What that is at least, of a search of twice as long or longer; else half of its time."""
+
 PART = 32
 """GPUs of the part of a cluster of `MANY` that is searched first, at most."""
 
@@ -113,7 +116,9 @@ def search(source: Source, blocks: Blocks, directory: Path, options: SearchOptio
     if isinstance(checkpoint, Diagnostic):
         return SearchOutcome(None, None, (*in_order(found), checkpoint))
     reserve = RESERVE_TO_CHOOSE if any(one.is_of_load for one in facts.requirements) else RESERVE
-    seconds = None if options.seconds is None else (1 - reserve) * options.seconds
+    seconds = options.seconds
+    if seconds is not None:
+        seconds -= max(reserve * seconds, min(SMALLEST_RESERVE_SECONDS, seconds / 2))
     budget, judge = Budget(options.most, seconds), judge_of(facts)
     with ExitStack() as stack:
         pool = _entered(options, stack)
