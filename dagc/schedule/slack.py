@@ -30,7 +30,7 @@ def minimum_slack(first: Recording, counted: int) -> dict[tuple[int, int, int], 
     keys = table.issues[issues][:, (SIZE, STAGE, POSITION, OFFSET, COUNT)]
     strides = np.stack([table.row_stride[issues], latest.table.row_stride[issues]], axis=1)
     slack: dict[tuple[int, int, int], Int64] = {}
-    for places in _groups(np.concatenate([keys, strides], axis=1)):
+    for places in _groups(np.concatenate([keys, strides], axis=1, dtype=np.int64)):
         alike = issues[places]
         size, stage, position = keys[places[0], :3].tolist()
         template = first.templates[int(table.issues[alike[0], TEMPLATE])]

@@ -62,7 +62,9 @@ def counters(
     """All counters of a phase, team by team. Of runs that are not kept the cache is that at the end of some."""
     graph = phase.timeline.priced.graph
     runs: list[list[Run]] = [[] for _ in phase.teams]
-    for run in phase.timeline.shown():
+    # Only in prefill the cache grows with each run, the left out among them.
+    shown = phase.timeline.shown()
+    for run in shown if graph.phase is Phase.PREFILL else filter(keeps, shown):
         for number in set(graph.programs[run.size][run.stage].teams):
             runs[number].append(run)
     caches: _Caches = {}
