@@ -29,10 +29,10 @@ def minimum_slack(first: Recording, counted: int) -> dict[tuple[int, int, int], 
     issues = np.flatnonzero(table.column(COUNTS)[:counted])
     keys = table.issues[issues][:, (SIZE, STAGE, POSITION, OFFSET, COUNT)]
     strides = np.stack([table.row_stride[issues], latest.table.row_stride[issues]], axis=1)
-    found, label = np.unique(np.concatenate([keys, strides], axis=1), axis=0, return_inverse=True)
     slack: dict[tuple[int, int, int], Int64] = {}
-    for number, (size, stage, position, *_) in enumerate(found.tolist()):
-        alike = issues[label.ravel() == number]
+    for places in _groups(np.concatenate([keys, strides], axis=1, dtype=np.int64)):
+        alike = issues[places]
+        size, stage, position = keys[places[0], :3].tolist()
         template = first.templates[int(table.issues[alike[0], TEMPLATE])]
         most = max(
             1, MOST_TIMES // max(1, int(table.issues[alike[0], COUNT]) * len(template.costs) * first.program.ranks)
@@ -42,6 +42,15 @@ def minimum_slack(first: Recording, counted: int) -> dict[tuple[int, int, int], 
             known = slack.setdefault((size, stage, position), minimum)
             slack[size, stage, position] = np.minimum(known, minimum)
     return {place: tuple(values.tolist()) for place, values in sorted(slack.items())}
+
+
+def _groups(rows: Int64) -> list[Int64]:
+    """The numbers of the rows that are equal, ascending, group by group."""
+    if not len(rows):
+        return []
+    order = np.lexsort(rows.T[::-1])
+    ordered = rows[order]
+    return np.split(order, np.flatnonzero((ordered[1:] != ordered[:-1]).any(axis=1)) + 1)
 
 
 def _horizon(first: Recording, counted: int) -> int:

@@ -62,16 +62,19 @@ def counters(
     """All counters of a phase, team by team. Of runs that are not kept the cache is that at the end of some."""
     graph = phase.timeline.priced.graph
     runs: list[list[Run]] = [[] for _ in phase.teams]
-    for run in phase.timeline.shown():
+    # Only in prefill the cache grows with each run, the left out among them.
+    shown = phase.timeline.shown()
+    for run in shown if graph.phase is Phase.PREFILL else filter(keeps, shown):
         for number in set(graph.programs[run.size][run.stage].teams):
             runs[number].append(run)
+    caches: _Caches = {}
     for number, team in enumerate(phase.teams):
         if not team.local.size:
             continue
         whose = "per GPU" if team.is_alike else f"of GPU {team.first_gpu}"
-        kept = [run for run in runs[number] if keeps(run)]
         written = [(run, keeps(run)) for run in runs[number]]
-        for key, (times, values) in _memory(traced, phase, number, busy[number], written).items():
+        kept = [run for run, is_kept in written if is_kept]
+        for key, (times, values) in _memory(traced, phase, number, busy[number], written, caches).items():
             if values.any():
                 yield Counter(team.pid, key, f"{whose} (GB)", (phase.begin + times) // 1000, values)
         for key, (times, values) in _links(traced, phase, number, kept).items():
@@ -81,9 +84,17 @@ def counters(
 _Steps = tuple[Column, Column]
 """Times in ps from the beginning of the phase, and values from there on."""
 
+_Caches = dict[tuple[str, int], Load]
+"""Bytes of cache by pool and tokens of a sequence: those of all stages, which each of them asks for."""
+
 
 def _memory(
-    traced: Traced, phase: PhaseTracks, number: int, busy: list[Invocation], runs: list[tuple[Run, bool]]
+    traced: Traced,
+    phase: PhaseTracks,
+    number: int,
+    busy: list[Invocation],
+    runs: list[tuple[Run, bool]],
+    caches: _Caches,
 ) -> dict[str, _Steps]:
     """Bytes of the first shown rank of a team: in all, of cache, of activations. None in the KV-cache transfer."""
     graph = phase.timeline.priced.graph
@@ -96,7 +107,7 @@ def _memory(
         return round(float(part[team.stage, min(rank, part.shape[1] - 1)]))
 
     stays = sum(of(size) for part, size in held.parts.items() if part in _STAYS)
-    cache = _cache(traced, phase, number, busy, of, held, runs)
+    cache = _cache(traced, phase, number, busy, lambda length: of(_cache_of(held, length, caches)), runs)
     active = of(held.activations[graph.phase]) if graph.phase in held.activations else 0
     edges = np.array([(one.start, active) for one in busy] + [(one.end, 0) for one in busy], dtype=np.int64)
     activations = _by_time(edges[:, 0], edges[:, 1])
@@ -109,6 +120,13 @@ def _memory(
     }
 
 
+def _cache_of(held: PoolMemory, length: int, caches: _Caches) -> Load:
+    key = held.pool, length
+    if key not in caches:
+        caches[key] = held.cache_of(length)
+    return caches[key]
+
+
 _STAYS = (MemoryPart.WEIGHTS, MemoryPart.COMMUNICATION, MemoryPart.RESERVE)
 
 
@@ -117,18 +135,18 @@ def _cache(
     phase: PhaseTracks,
     number: int,
     busy: list[Invocation],
-    of: Callable[[Load], int],
-    held: PoolMemory,
+    bytes_at: Callable[[int], int],
     runs: list[tuple[Run, bool]],
 ) -> _Steps:
+    """`bytes_at`: the cache of the first shown rank where sequences have so many tokens."""
     workload, graph = traced.plan.facts.workload, phase.timeline.priced.graph
     if graph.phase is Phase.DECODE:
         context = workload.prompt + workload.output // 2
         begun = {one.step: one.start for one in reversed(busy)}
         steps = sorted(begun)
-        values = [of(held.cache_of(context + step)) for step in steps]
+        values = [bytes_at(context + step) for step in steps]
         return np.array([0, *(begun[step] for step in steps[1:])]), np.array(values, dtype=np.int64)
-    full = of(held.cache_of(workload.prompt))
+    full = bytes_at(workload.prompt)
     nodes: dict[tuple[int, ...], list[int]] = {}
     for run, _ in runs:
         key = run.template, run.size, run.stage

@@ -282,5 +282,5 @@ def stage_name(phase: PhaseTracks, index: int) -> str:
 def _team_name(phase: str, graph: PhaseGraph, index: int) -> str:
     team = graph.teams[index]
     pool = f"{team.pool} · " if team.pool not in ("main", phase) else ""
-    several = sum(one.pool == team.pool for one in graph.teams) > 1
+    several = any(one.pool == team.pool and one is not team for one in graph.teams)
     return f"{pool}stage {team.stage} · " if several else pool
