@@ -28,12 +28,12 @@ _VIEWS = {
 }
 """Pictures that the page shows, by file, and what they are called there."""
 
-_PASSAGE_SECONDS = 7e-6
+_PASSAGE_SECONDS = 3e-6
 """What all files of a strategy take for each passage through layers, on a core of 2024."""
 
 _ANNOUNCED_SECONDS = 3.0
 
-_MOST_PASSAGES = 1_400_000
+_MOST_PASSAGES = 3_200_000
 """Passages above which the files of timelines are not made: they take over 10 s, and nobody reads them."""
 
 Contents = dict[str, bytes | Iterable[bytes]]

@@ -59,7 +59,7 @@ class Run:
     `position` is that of the segment in the stage's program; `size` is the micro-batch's size index. `first_layer` is
     the layer of its first copy. A copy takes row `offset + copy` of a duration that differs between copies.
 
-    Not frozen: a large plan has millions, and a frozen one takes three times as long to make.
+    Not frozen: a large plan has millions, and a frozen one takes six times as long to make.
     """
 
     step: int
