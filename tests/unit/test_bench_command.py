@@ -184,6 +184,7 @@ def test_predictions_are_those_of_the_simulation_and_the_summary() -> None:
     assert 1 / rate["low"] - 1 / rate["value"] == pytest.approx(1 / rate["value"] - 1 / rate["high"])
 
 
+@pytest.mark.slow
 def test_above_saturation_there_is_no_ttft() -> None:
     found = document("rate 500 requests/s prompt 1024 output 128 requests 500")
     assert {one["metric"] for one in found["predicted"]} == {"tpot", "output throughput", "request throughput"}

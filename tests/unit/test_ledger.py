@@ -79,6 +79,7 @@ def test_a_kind_is_summed_up_by_cases_to_which_nothing_was_fitted() -> None:
     )
 
 
+@pytest.mark.slow
 def test_an_interval_means_what_is_said_of_it(entries: tuple[LedgerEntry, ...]) -> None:
     """About half and four in five inside; far more would mean that intervals are wider than said."""
     half, most = inside(entries, 0.5), inside(entries, 0.8)

@@ -333,7 +333,11 @@ def test_an_engine_refuses_what_it_cannot_express() -> None:
         pytest.param(4, ("batch 8", "concurrency 9"), marks=pytest.mark.slow),
         (3, ("batch 8", "batch 40000")),
         (4, ("strategy mine", "require { tpot <= 0.6 ms    ttft <= 1.4 ms }\nstrategy mine")),
-        (4, ("strategy mine", "require { tpot <= 1 us    ttft <= 1 h    throughput >= 1 tokens/s }\nstrategy mine")),
+        pytest.param(
+            4,
+            ("strategy mine", "require { tpot <= 1 us    ttft <= 1 h    throughput >= 1 tokens/s }\nstrategy mine"),
+            marks=pytest.mark.slow,
+        ),
         pytest.param(4, ("x 4 {", "x 4 { slow 2 by 30 %"), marks=pytest.mark.slow),
     ],
     ids=["plain", "remainder", "in flight", "memory", "limits", "unsatisfiable", "slowed"],

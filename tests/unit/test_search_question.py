@@ -161,6 +161,7 @@ def test_a_service_that_does_not_fit_has_no_rate(output: int, rates: tuple[float
     assert column.rates(given).tolist() == list(rates)
 
 
+@pytest.mark.slow
 def test_what_would_do_is_priced_and_is_no_less_than_needed() -> None:
     """Nine tenths of the lowest TPOT of 64 in flight are asked for: at the load that is named a plan has it, at twice
     that none; the TPOT that is named is that of the best plan by TPOT.

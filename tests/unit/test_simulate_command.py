@@ -61,6 +61,7 @@ def test_the_highest_load_keeps_the_requirement_and_a_higher_one_misses_it(tmp_p
     assert missed[0]["met"] is False and missed[0]["load"] <= 1.03 * sweep["highest"]
 
 
+@pytest.mark.slow
 def test_a_lower_limit_on_goodput_is_missed_by_low_loads(tmp_path: Path) -> None:
     """At a tenth of what saturates the goodput is a tenth, too: not the highest load that keeps the limit."""
     more = "require { ttft p99 <= 90 ms    goodput >= 20 requests/s }"

@@ -43,6 +43,7 @@ def test_the_picture_has_each_part_once(tmp_path: Path) -> None:
     assert SWEPT not in _texts(printed)
 
 
+@pytest.mark.slow
 def test_the_picture_of_a_sweep_has_it_below(tmp_path: Path) -> None:
     printed = _simulate(tmp_path, ONE, "--format", "svg", "--sweep", "concurrency").stdout_bytes
     assert _texts(printed) >= {*TITLES, SWEPT}
