@@ -1,10 +1,11 @@
 """Random strategies against the best of a search: `python -m tests.bench.search_random [SECONDS] [NAME...]`.
 
-For each of the questions of `tests/data/questions` that has an answer, strategies on all of its GPUs are drawn from the
+For each of the questions of `tests/data/questions`, strategies on all of its GPUs are drawn from the
 forms of the grammar (`tests.harness.grammar`: nestings in any order, scopes, folds, pipelines and replicas around them,
 prefill beside decode) and priced, for so many of the processor's seconds (120). Degrees are divisors drawn at random;
 nothing here knows how the search enumerates or bounds. Printed are how many were drawn, how many compile and fit, how
-many meet the requirements, the best of these, and how much better or worse it is than the best of the search.
+many meet the requirements (none where the search has no answer), the best of these, and how much better or worse it is
+than the best of the search.
 """
 
 from __future__ import annotations
@@ -98,13 +99,10 @@ def main(seconds: float, names: list[str]) -> None:
     for path in sorted(QUESTIONS.glob("*.moe")):
         if names and not any(path.stem.startswith(name) for name in names):
             continue
-        if (best := _searched(path)) is None:
-            print(f"{path.stem}: the search has no answer", flush=True)
-            continue
-        print(f"{path.stem}: {_row(_judge(path), best, seconds)}", flush=True)
+        print(f"{path.stem}: {_row(_judge(path), _searched(path), seconds)}", flush=True)
 
 
-def _row(judge: Judge, best: float, seconds: float) -> str:
+def _row(judge: Judge, best: float | None, seconds: float) -> str:
     random, workload, gpus = Random(SEED), judge.facts.workload, judge.facts.cluster.gpus
     assert gpus is not None
     seen, priced, met, found = set[str](), 0, 0, (0.0, "none")
@@ -123,6 +121,8 @@ def _row(judge: Judge, best: float, seconds: float) -> str:
             met += 1
             found = max(found, (-throughput / used, text))
     counts = f"{len(seen):,} drawn, {priced:,} fit, {met:,} meet the requirements; best `{found[1]}`"
+    if best is None:
+        return f"{counts}; the search has no answer"
     return f"{counts}, {found[0]:.0f} tokens/s/GPU, {found[0] / best - 1:+.1%} of the search's {best:.0f}"
 
 
