@@ -94,7 +94,7 @@ def _judge(path: Path) -> Judge:
 
 
 def main(seconds: float, names: list[str]) -> None:
-    """Print a row for each question that has an answer."""
+    """Print a row for each question."""
     budget.time.monotonic = time.process_time
     for path in sorted(QUESTIONS.glob("*.moe")):
         if names and not any(path.stem.startswith(name) for name in names):
