@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from math import inf, isclose
 from typing import Any, cast
 
-from dagc.driver.verify_yields import Compile, Compiled, Path, Wrong, YieldCheck
+from dagc.driver.verify_yields import Compile, Compiled, Path, Wrong, YieldCheck, is_same
 from dagc.plan.plan import Facts
 from dagc.plan.workload import Figure, Per
 from dagc.results.proof import CellRecord, FamilyRecord, MissRecord, Proof, ServicesRecord, WitnessRecord
@@ -76,20 +76,25 @@ class ProofCheck:
 
     def _coverage(self) -> Iterator[Wrong]:
         """Every family and cell of the sizes that were searched is there once, or named as not enumerated."""
-        result, proof, not_enumerated = self.result, self.proof, self.proof.not_enumerated
-        sizes = range(result.searched.fewest, result.searched.gpus + 1)
-        enumerated = [size for size in sizes if not_enumerated is None or size not in not_enumerated.sizes]
+        proof, not_enumerated = self.proof, self.proof.not_enumerated
+        enumerated = [size for size in self._sizes if not_enumerated is None or size not in not_enumerated.sizes]
         shared = Counter((one.gpus, one.replicas, one.stages) for one in proof.families if one.form == "shared")
         wanted = {(size, r, s) for size in enumerated for r in _divisors(size) for s in _divisors(size // r)}
         yield from self._compared("families", "family", set(shared), wanted, shared)
         cells = Counter((one.prefill_gpus, one.decode_gpus) for one in proof.cells)
         left = Counter((one[0], one[1]) for one in (not_enumerated.cells if not_enumerated else []))
-        pairs = {(p, size - p) for size in sizes for p in range(1, size)} if self._has_pairs else set[tuple[int, int]]()
-        yield from self._compared("cells", "cell", set(cells) | set(left), pairs, cells + left)
+        yield from self._compared("cells", "cell", set(cells) | set(left), set(self._pairs), cells + left)
 
     @property
-    def _has_pairs(self) -> bool:
-        return "phase-pools" in self.result.searched.over
+    def _sizes(self) -> range:
+        return range(self.result.searched.fewest, self.result.searched.gpus + 1)
+
+    @property
+    def _pairs(self) -> list[tuple[int, int]]:
+        """The cells of all sizes."""
+        if "phase-pools" not in self.result.searched.over:
+            return []
+        return [(p, size - p) for size in self._sizes for p in range(1, size)]
 
     def _compared(
         self, field: str, what: str, found: set[tuple[int, ...]], wanted: set[tuple[int, ...]],
@@ -205,21 +210,24 @@ class ProofCheck:
         proof, path = self.proof, self.path
         witnesses = [one.witness.score for one in (*proof.families, *proof.cells) if one.witness]
         if proof.not_enumerated:
-            yield from YieldCheck(self.facts, proof, self.compile, self.score).wrong((*path, "not_enumerated"))
-            witnesses.append(proof.not_enumerated.score)
+            check = YieldCheck(self.facts, proof, self._sizes, self._pairs, self.compile, self.score)
+            yield from check.wrong((*path, "not_enumerated"))
+            witnesses += [proof.not_enumerated.score] if proof.not_enumerated.score is not None else []
         bound = min(witnesses, default=None)
-        if not _same(bound, proof.best_bound):
+        if bound is not None and proof.not_enumerated:
+            bound = max(bound, proof.not_enumerated.score_by_yields or 0.0)
+        if not is_same(bound, proof.best_bound):
             yield (*path, "best_bound"), f"the best bound is {bound}, not {proof.best_bound}"
         score = proof.score
         gap = None if score is None or bound == 0 else max(0.0, score / bound - 1) if bound else 0.0
-        if not _same(gap, proof.gap):
+        if not is_same(gap, proof.gap):
             yield (*path, "gap"), f"the gap is {gap}, not {proof.gap}"
         if proof.is_proven != (bound is None if score is None else bound is None or bound >= score * (1 - CLOSE)):
             yield (*path, "is_proven"), "this does not follow from the bounds"
         if proof.best is not None:
             found = self.compile(proof.best, proof.batch)
             own = None if isinstance(found, str) or found.figures is None else self._score_of(found)
-            if not _same(own, score):
+            if not is_same(own, score):
                 yield (*path, "score"), f"`{proof.best}` has a score of {own}"
 
     # Definitions
@@ -270,12 +278,6 @@ def _limit(facts: Facts, metric: str, figure: Figure, gpus: int) -> float:
 
 def _missed(missed: list[MissRecord]) -> int:
     return sum(one.strategies for one in missed)
-
-
-def _same(one: float | None, other: float | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return isclose(one, other, rel_tol=CLOSE, abs_tol=1e-12)
 
 
 def _divisors(number: int) -> list[int]:

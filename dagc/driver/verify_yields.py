@@ -9,7 +9,7 @@ is compiled: it yields no more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, isclose
 
@@ -41,12 +41,23 @@ Compile = Callable[[str, int], Compiled | str]
 """Takes a strategy and a batch to what compiling says, or to the code of what refuses it."""
 
 
+def is_same(one: float | None, other: float | None) -> bool:
+    """Whether two numbers of a record are the same but for rounding."""
+    if one is None or other is None:
+        return one is other
+    return isclose(one, other, rel_tol=CLOSE, abs_tol=1e-12)
+
+
 @dataclass(frozen=True, slots=True)
 class YieldCheck:
-    """The bound of what was not enumerated; `score` is what the objective makes least."""
+    """The bound of what was not enumerated, of a search of these sizes and cells; `score` is what the objective makes
+    least.
+    """
 
     facts: Facts
     proof: Proof
+    sizes: Sequence[int]
+    cells: Sequence[tuple[int, int]]
     compile: Compile
     score: Callable[[float, float, float, float], float]
 
@@ -55,9 +66,12 @@ class YieldCheck:
         one = self.proof.not_enumerated
         if one is None:
             return
-        best = min(map(self._of, [(size,) for size in one.sizes] + [tuple(cell) for cell in one.cells]), default=inf)
-        if not isclose(best, one.score, rel_tol=CLOSE, abs_tol=1e-300):
-            yield (*path, "score"), f"its numbers allow {best:.9g}"
+        best = min(map(self._of, [(size,) for size in one.sizes] + [tuple(cell) for cell in one.cells]), default=None)
+        if not is_same(best, one.score):
+            yield (*path, "score"), f"its numbers allow {best}"
+        every = min(map(self._of, [*((size,) for size in self.sizes), *self.cells])) if one.yields else None
+        if not is_same(every, one.score_by_yields):
+            yield (*path, "score_by_yields"), f"its numbers allow {every}"
         before: YieldRecord | None = None
         for number, row in enumerate(one.yields):
             at = (*path, "yields", number)
@@ -81,15 +95,9 @@ class YieldCheck:
                     gpus[0] * self._yield(one, "prefill", gpus[0]),
                     gpus[1] * self._yield(one, "decode", gpus[1]),
                 )
-                requests = min(first, max(last, one.floor * self._all))
+                requests = min(first, max(last, one.floor * max(self.sizes)))
             tokens = min(tokens, output * requests)
         return self.score(whole, 0.0, 0.0, tokens)
-
-    @property
-    def _all(self) -> int:
-        """The most GPUs that were searched."""
-        one = self.proof.not_enumerated
-        return max([*one.sizes, *map(sum, one.cells)]) if one else 0
 
     def _yield(self, one: NotEnumeratedRecord, phase: str, gpus: int) -> float:
         rows = [row for row in one.yields if row.phase == phase]

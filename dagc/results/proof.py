@@ -116,12 +116,14 @@ class YieldRecord:
 class NotEnumeratedRecord:
     """Families and cells that were not enumerated, and their score at best: by the peak of the device, and by `yields`.
 
-    `floor` are requests a second and GPU of all that plans may yield in any case; null without yields.
+    `score` is null where all were. `score_by_yields` is the score of any size and cell at best, enumerated or not;
+    `floor` are requests a second and GPU of all that plans may yield in any case; both are null without yields.
     """
 
     sizes: list[int]
     cells: list[list[int]]
-    score: float
+    score: float | None
+    score_by_yields: float | None
     floor: float | None
     yields: list[YieldRecord]
 

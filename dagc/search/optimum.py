@@ -10,7 +10,7 @@ GPUs no service yields more than ranks like its own do (`dagc.search.size_bounds
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 
 import numpy as np
@@ -42,15 +42,18 @@ class ServiceCount:
 
 @dataclass(frozen=True, slots=True)
 class NotEnumerated:
-    """Sizes and cells that were not enumerated, and the best score that plans may have; 0 where nothing is known.
+    """Sizes and cells that were not enumerated, and the best score that their plans may have: 0 where nothing is known,
+    infinite where there are none.
 
-    `yields` are what services of any size yield, None where that is not worked out.
+    `yields` are what services of any size yield, None where that is not worked out; `score_by_yields` is the best score
+    that plans of any size and cell may have by them, enumerated or not.
     """
 
     sizes: tuple[int, ...]
     cells: tuple[tuple[int, int], ...]
     score: float
     yields: Yields | None = None
+    score_by_yields: float = 0.0
 
 
 @dataclass(slots=True)
@@ -149,6 +152,7 @@ class Optimizer:
         begun = self._budget.evaluations
         planned = list(stages(self._space, goal.facts.cluster.gpus_per_node))
         left = _Left([size for sizes, _ in planned for size in sizes], [cell for _, cells in planned for cell in cells])
+        by_yields = self._score(goal, left.sizes, left.cells, yields) if yields else 0.0
 
         def ends() -> bool:
             asked = self._budget.evaluations - begun
@@ -168,7 +172,8 @@ class Optimizer:
                 self._walk(walks, best, ends)
         except KeyboardInterrupt:
             self._budget.ended_by = "interrupt"
-        return self._answer(goal, best, walks, left, yields)
+        rest = NotEnumerated(tuple(left.sizes), tuple(left.cells), inf, yields, by_yields)
+        return self._answer(goal, best, walks, rest)
 
     def _stage_walks(self, goal: Goal, sizes: Sequence[int], cells: Cells, left: _Left) -> list[ServiceWalk | PairWalk]:
         """The walks of a stage, of as many sizes and cells as there is time to enumerate; the rest stays in `left`."""
@@ -215,9 +220,9 @@ class Optimizer:
         return known.yields(goal) if known else None
 
     def _answer(
-        self, goal: Goal, best: Best, walks: Sequence[ServiceWalk | PairWalk], left: _Left, yields: Yields | None
+        self, goal: Goal, best: Best, walks: Sequence[ServiceWalk | PairWalk], rest: NotEnumerated
     ) -> GoalResult:
-        answer, sizes, cells = GoalResult(best), left.sizes, left.cells
+        answer = GoalResult(best)
         asked: set[tuple[Phase, int]] = set()
         for walk in walks:
             answer.best_bound = min(answer.best_bound, walk.best_bound())
@@ -231,10 +236,11 @@ class Optimizer:
         for phase, gpus in sorted(asked):
             column = self._services.column(phase, gpus, goal.batch)
             answer.services.append(ServiceCount(phase, gpus, goal.batch, tuple(column.families), len(column)))
-        if sizes or cells:
-            score = self._score(goal, sizes, cells, yields)
-            answer.not_enumerated = NotEnumerated(tuple(sizes), tuple(cells), score, yields)
-            answer.best_bound = min(answer.best_bound, score)
+        if rest.sizes or rest.cells:
+            rest = replace(rest, score=self._score(goal, rest.sizes, rest.cells, rest.yields))
+        if rest.score < inf or rest.yields:
+            answer.not_enumerated = rest
+            answer.best_bound = max(min(answer.best_bound, rest.score), rest.score_by_yields)
         return answer
 
     def _score(self, goal: Goal, sizes: Sequence[int], cells: Cells, yields: Yields | None) -> float:

@@ -37,7 +37,8 @@ def _not_enumerated(one: NotEnumerated) -> out.NotEnumeratedRecord:
     return out.NotEnumeratedRecord(
         sizes=list(one.sizes),
         cells=[list(cell) for cell in one.cells],
-        score=one.score,
+        score=one.score if isfinite(one.score) else None,
+        score_by_yields=one.score_by_yields if yields else None,
         floor=yields.floor if yields else None,
         yields=_yields(yields) if yields else [],
     )

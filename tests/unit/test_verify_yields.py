@@ -44,15 +44,31 @@ def _not_enumerated(document: Document) -> Document:
     return document["proofs"][0]["not_enumerated"]
 
 
-@pytest.fixture(scope="module")
-def bounded() -> Document:
-    """A search that ends before much is enumerated, of as many GPUs as if they were many."""
+def _searched(most: int) -> Document:
+    """A search that ends after so many evaluations, of as many GPUs as if they were many."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(optimum, "MANY", 1)
-        options = SearchOptions(over=frozenset({"phase-pools"}), most=12)
+        options = SearchOptions(over=frozenset({"phase-pools"}), most=most)
         outcome = search(Source("plan", QUESTION), (), Path(), options, lambda _: None)
     assert outcome.result is not None
     return plain(outcome.result)
+
+
+@pytest.fixture(scope="module")
+def bounded() -> Document:
+    """One that ends before much is enumerated."""
+    return _searched(12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("most", [14, 20, 30, 60])
+def test_the_gap_is_no_wider_than_what_services_of_any_size_allow(most: int) -> None:
+    """Columns that are enumerated have bounds of their own, which are far off until plans of them are priced."""
+    document = _searched(most)
+    (proof,) = document["proofs"]
+    assert proof["not_enumerated"]["score_by_yields"] > 0
+    assert proof["gap"] <= proof["score"] / proof["not_enumerated"]["score_by_yields"] - 1 + 1e-9
+    assert not verify(Source("search.json", text_of(document)), Path()).diagnostics
 
 
 @pytest.mark.slow
@@ -68,6 +84,7 @@ def _yield_of(phase: str) -> Callable[[Document], Document]:
 
 YIELDS: dict[str, tuple[Callable[[Document], Any], str, Callable[[Any], Any]]] = {
     "the score of what was not enumerated": (_not_enumerated, "score", lambda score: 2 * score),
+    "the score of any size": (_not_enumerated, "score_by_yields", lambda score: 2 * score),
     "what a GPU yields": (_yield_of("both"), "requests", lambda requests: requests / 1000),
     "sequences that bring less": (_yield_of("decode"), "sequences", lambda _: 0.001),
     "GPUs of a strategy": (_yield_of("both"), "gpus", lambda gpus: gpus + 1),
