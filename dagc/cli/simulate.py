@@ -76,7 +76,8 @@ def simulate(
     elif content is not None:
         for piece in (content,) if isinstance(content, bytes) else content:
             click.echo(piece, nl=False)
-    print_text(failures if style == "json" else (*found.diagnostics, *failures))
+    is_in_document = style == "json" and output is None
+    print_text(failures if is_in_document else (*found.diagnostics, *failures))
     raise SystemExit(exit_status((*found.diagnostics, *failures)))
 
 

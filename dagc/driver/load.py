@@ -148,7 +148,11 @@ class StrategyLoad:
         memory = rank_memory(admitted(self.plan))
         self.caches = tuple(cache_capacity(self.plan, service, memory) for service in services)
         scheduled = policies(self.plan, [cache.blocks for cache in self.caches])
-        held = [replace(one, block=cache.block_tokens) for one, cache in zip(scheduled, self.caches, strict=True)]
+        # The first chunk of a prompt has whole blocks.
+        held = [
+            replace(one, block=cache.block_tokens, threshold=max(one.threshold, cache.block_tokens))
+            for one, cache in zip(scheduled, self.caches, strict=True)
+        ]
         if len(services) > 1:
             base, token = transfer_time(self.plan, *workload.prompt_bounds)
             held[0] = replace(held[0], transfer_base=base, transfer_token=token)

@@ -150,6 +150,20 @@ def test_facts_without_which_nothing_is_simulated_are_named(tmp_path: Path, text
     assert "error[N171]" in done.output and f"not stated: {missing}" in done.output
 
 
+def test_a_chunk_has_a_block_at_least(tmp_path: Path) -> None:
+    """Of cp 8 a block has 8 times the tokens of a page: SGLang takes whole ones of a first chunk, none of 1 token."""
+    plan = tmp_path / "plan.moe"
+    load = "concurrency 16    prompt 64    output 8    chunk 1"
+    plan.write_text(f"model deepseek-v3\ncluster h200-sxm x 16\nengine sglang\nworkload {{ {load} }}\nep 8 ; cp 8\n")
+    done = CliRunner().invoke(main, ["simulate", str(plan), "--requests", "20"])
+    assert done.exit_code == 0 and "20 requests" in done.stdout
+
+
+def test_what_is_wrong_is_said_where_the_document_is_a_file(tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, ["simulate", "-e", "", "--format", "json", "-o", str(tmp_path / "load.json")])
+    assert done.exit_code == 1 and "error[S006]" in done.stderr
+
+
 def test_one_request_a_second_is_singular(tmp_path: Path) -> None:
     done = simulated(tmp_path, "rate 1 requests/s", "--requests", "10")
     assert "Poisson arrivals, 1 request/s;" in done.stdout

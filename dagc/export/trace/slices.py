@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from dagc.export.times import CopyStarts
 from dagc.export.titles import moved_bytes, team_of
@@ -30,6 +31,9 @@ from dagc.export.trace.tracks import PhaseTracks, TeamTracks
 from dagc.graph.graph import Node
 from dagc.graph.priced import NodeCost, Picoseconds
 from dagc.schedule.timeline import Run, Timeline
+
+_LARGEST = float(2**63 - 1024)
+"""The largest whole number of 64 bits that is a floating-point number, too."""
 
 
 def lane_slices(
@@ -111,8 +115,8 @@ class _Slots:
             lambda slot: np.full(slot.team.local.size, labels.number(operator_label(slot.node, slot.cost)))
         )
         self.duration = self._figures([slot.cost.duration for slot in self.slots])
-        self.flops = self._figures([np.rint(slot.node.flops).astype(np.int64) for slot in self.slots])
-        self.bytes = self._figures([np.rint(moved_bytes(slot.node)).astype(np.int64) for slot in self.slots])
+        self.flops = self._figures([_whole(slot.node.flops) for slot in self.slots])
+        self.bytes = self._figures([_whole(moved_bytes(slot.node)) for slot in self.slots])
 
     def starts(self, run: Run, copies: range) -> Picoseconds:
         """Starts, shape (copies, columns)."""
@@ -132,6 +136,11 @@ class _Slots:
             chosen = table if table.shape[1] == 1 else table[:, slot.team.local]
             parts.append(np.broadcast_to(chosen, (rows, slot.team.local.size)))
         return np.concatenate(parts, axis=1)
+
+
+def _whole(amounts: npt.NDArray[np.float64]) -> Column:
+    """Whole numbers of 64 bits; what is larger is the largest of them."""
+    return np.rint(np.minimum(amounts, _LARGEST)).astype(np.int64)
 
 
 def _slices(phase: PhaseTracks, run: Run, slots: _Slots, copies: range, arrows: Arrows) -> Mapping[str, Column]:
