@@ -41,11 +41,15 @@ Compile = Callable[[str, int], Compiled | str]
 """Takes a strategy and a batch to what compiling says, or to the code of what refuses it."""
 
 
-def is_same(one: float | None, other: float | None) -> bool:
+_NO_SCORE = 1e-300
+"""Scores are seconds a token and far below a difference that other numbers may have: only zeros are alike."""
+
+
+def is_same(one: float | None, other: float | None, abs_tol: float = 1e-12) -> bool:
     """Whether two numbers of a record are the same but for rounding."""
     if one is None or other is None:
         return one is other
-    return isclose(one, other, rel_tol=CLOSE, abs_tol=1e-12)
+    return isclose(one, other, rel_tol=CLOSE, abs_tol=abs_tol)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +71,10 @@ class YieldCheck:
         if one is None:
             return
         best = min(map(self._of, [(size,) for size in one.sizes] + [tuple(cell) for cell in one.cells]), default=None)
-        if not is_same(best, one.score):
+        if not is_same(best, one.score, _NO_SCORE):
             yield (*path, "score"), f"its numbers allow {best}"
         every = min(map(self._of, [*((size,) for size in self.sizes), *self.cells])) if one.yields else None
-        if not is_same(every, one.score_by_yields):
+        if not is_same(every, one.score_by_yields, _NO_SCORE):
             yield (*path, "score_by_yields"), f"its numbers allow {every}"
         before: YieldRecord | None = None
         for number, row in enumerate(one.yields):

@@ -176,7 +176,7 @@ class Timeline:
             table.issues[:, (columns.STEP, columns.MICRO_BATCH, columns.STAGE)] + (period, 0, 0)
             for table, period in tables
         ]
-        steps, micro_batches, stages = np.concatenate(places).T
+        steps, micro_batches, stages = np.concatenate(places, dtype=np.int64).T
         depth, width = int(micro_batches.max(initial=0)) + 1, int(stages.max(initial=0)) + 1
         # As one number each: rows of a table of millions are sorted far more slowly.
         invoked = np.unique((steps * depth + micro_batches) * width + stages) // (depth * width)

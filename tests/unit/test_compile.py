@@ -200,6 +200,15 @@ def test_files_of_too_many_passages_are_not_made(
     assert (written == few) if code else (written > few)
 
 
+def test_operations_of_more_than_64_bits_have_a_place_in_a_trace(tmp_path: Path) -> None:
+    """Attention of 10 million positions takes more than 9.2e18 operations; the largest number is there instead."""
+    words = ["-e", "attn<dp 16> | moe<ep 2>", "--workload", "prompt 10000000", "-o", str(tmp_path)]
+    found = CliRunner().invoke(main, ["compile", *words])
+    assert isinstance(found.exception, SystemExit), found.exception
+    trace = (tmp_path / "expression" / "main" / "trace.json").read_text(encoding="utf-8")
+    assert f'"flops":{2**63 - 1024}' in trace.replace(" ", "")
+
+
 def test_denied_advice_sets_the_exit_status_and_everything_is_written(tmp_path: Path) -> None:
     """Tp 16 crosses nodes of eight."""
     arguments = ["-e", "tp 16", "--model", "mixtral-8x7b", "--cluster", "h100-sxm x 16", "-o", str(tmp_path)]
