@@ -81,15 +81,19 @@ def lower_prompts(plan: Plan, known: LoweringCache | None = None) -> PhaseGraph 
     return PhaseLowering(plan, shapes, service, phase, alike, riding, known or LoweringCache(), load).graph()
 
 
-def lower_step(plan: Plan, service: Service, sequences: int, load: StepLoad, known: LoweringCache) -> PhaseGraph:
+def lower_step(
+    plan: Plan, service: Service, sequences: int, load: StepLoad, known: LoweringCache, prefills: int = 1
+) -> PhaseGraph:
     """One step of the first replica of a service: so many decode sequences on the fullest rank, and prompts.
 
-    Without sequences it is a step of prompts alone. Raises ValueError when the model has no shapes.
+    Without sequences it is a step of prompts alone, as one micro-batch, or so many `prefills` behind each other. Raises
+    ValueError when the model has no shapes.
     """
     shapes, layout = plan.facts.model.shapes(), service.attention_pool.attention
     if shapes is None or layout is None:
         raise ValueError("lowering needs a model with shapes")
-    alike = replace(replica_classes(plan, service)[0], sequences=(sequences or load.prompts) * layout.dp)
-    phase = Phase.DECODE if sequences else Phase.PREFILL
-    riding = float(load.tokens) if sequences else 0.0
-    return PhaseLowering(plan, shapes, service, phase, alike, riding, known, load).graph()
+    alike = replace(replica_classes(plan, service)[0], sequences=(sequences or load.prompts * prefills) * layout.dp)
+    if sequences:
+        return PhaseLowering(plan, shapes, service, Phase.DECODE, alike, float(load.tokens), known, load).graph()
+    service = replace(service, options=replace(service.options, micro=prefills))
+    return PhaseLowering(plan, shapes, service, Phase.PREFILL, alike, 0.0, known, load).graph()

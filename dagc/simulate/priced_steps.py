@@ -5,7 +5,7 @@ The engine's time of a step outside of its kernels, and drafts, are in every ste
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from dagc.cost.price import CostCache, price
@@ -58,16 +58,17 @@ class PricedSteps:
         return StepTime(makespan + drafts + self._host, interval + drafts + self._host)
 
     def _prefill(self, load: StepLoad) -> StepTime:
-        """With s stages, s micro-batches like this step's end (s - 1) intervals after the first one would alone."""
+        """With s stages, the last of s steps like this one ends (s - 1) intervals after the first one."""
         stages = self.service.stages
         makespan, interval = self._schedule(0, load)
         if stages > 1:
-            filled, _ = self._schedule(0, replace(load, tokens=load.prompts * load.fresh * stages))
+            filled, _ = self._schedule(0, load, stages)
             interval = (filled - makespan) // (stages - 1)
         return StepTime(makespan + self._host, interval + self._host)
 
-    def _schedule(self, sequences: int, load: StepLoad) -> tuple[int, int]:
-        priced = price(lower_step(self.plan, self.service, sequences, load, self._templates), self.plan, self._costs)
+    def _schedule(self, sequences: int, load: StepLoad, prefills: int = 1) -> tuple[int, int]:
+        graph = lower_step(self.plan, self.service, sequences, load, self._templates, prefills)
+        priced = price(graph, self.plan, self._costs)
         # The cache knows costs by who they are, so they must stay.
         self._held.append(priced)
         timeline = schedule_times(priced, self._cache)

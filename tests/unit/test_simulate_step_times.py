@@ -181,3 +181,22 @@ def test_a_pipeline_begins_a_step_before_the_last_one_ends(strategy: str) -> Non
         assert prompt.interval == prompt.latency
     else:
         assert prompt.interval == pytest.approx(prompt.latency / 2, rel=0.1)
+
+
+@pytest.mark.parametrize("fullness", [0.25, 1.0])
+@pytest.mark.parametrize("prompts", [1, 2])
+def test_prompts_of_all_ranks_pass_a_pipeline_as_one_step(fullness: float, prompts: int) -> None:
+    """A step has prompts on all ranks of attention, or on one, and passes two stages of 24 layers as a whole: that
+    takes as long as the 48 layers of one stage, and a message more. The next step enters the first stage when this one
+    has left it, after half of that.
+    """
+    text = "model qwen3-30b-a3b\ncluster h100-sxm x 8\nworkload { concurrency 64 prompt 1024 output 64 }\n"
+    strategies = "strategy piped = pp 2 < ep 4 >\nstrategy whole = dp 2 < ep 4 >\n"
+    piped, whole = (
+        GraphTimes(one.plan, one.plan.deployment.services[-1], 1056).steps.step(
+            0, StepLoad(0.0, 1024 * prompts, 1024, 0, fullness)
+        )
+        for one in check(Source("plan.moe", text + strategies)).checked
+    )
+    assert piped.latency == pytest.approx(whole.latency, rel=0.03)
+    assert piped.interval == pytest.approx(whole.latency / 2, rel=0.05)
