@@ -325,6 +325,7 @@ def _space(facts: Facts, options: SearchOptions) -> Space | Diagnostic:
         over=options.over,
         takes_layers=facts.engine is None,
         fewest=fewest,
+        in_steps=facts.workload.concurrency is not None,
     )
 
 

@@ -115,7 +115,7 @@ class ProofCheck:
         if parts != one.members:
             yield (*path, "members"), f"the parts sum to {parts:,}, not to {one.members:,}"
         if self._is_recounted and one.form == "shared":
-            counted = self._members(one.replicas, one.stages, one.width)
+            counted = self._members(one.replicas, one.stages, one.width, "both")
             if counted != one.members:
                 yield (*path, "members"), f"the family has {counted:,} strategies, not {one.members:,}"
         if one.weights:
@@ -141,7 +141,9 @@ class ProofCheck:
             yield (*path, "members"), f"the parts sum to {parts:,}, not to {one.members:,}"
         if self._is_recounted:
             counted = sum(
-                self._members(r, s, one.gpus // r // s) for r in _divisors(one.gpus) for s in _divisors(one.gpus // r)
+                self._members(r, s, one.gpus // r // s, one.phase)
+                for r in _divisors(one.gpus)
+                for s in _divisors(one.gpus // r)
             )
             if counted != one.members:
                 yield (*path, "members"), f"there are {counted:,} services on {one.gpus} GPUs, not {one.members:,}"
@@ -255,7 +257,7 @@ class ProofCheck:
     def _is_recounted(self) -> bool:
         return RECOUNTED.issuperset(self.result.searched.over)
 
-    def _members(self, replicas: int, stages: int, width: int) -> int:
+    def _members(self, replicas: int, stages: int, width: int, phase: str) -> int:
         shapes = self.facts.model.shapes()
         has_experts = bool(shapes and shapes.experts)
         attentions = sum(len(_divisors(width // tp)) for tp in _divisors(width))
@@ -264,6 +266,9 @@ class ProofCheck:
         sequences = -(-self.proof.batch // replicas)
         usual, most = min(stages, sequences), min(sequences, MOST_MICRO)
         micro = 1 + sum(1 << i != usual for i in range(most.bit_length())) if stages > 1 else 1
+        # Prompts that come and go pass the stages of a prefill service in steps of one micro-batch.
+        if phase == "prefill" and self.facts.workload.concurrency is not None:
+            micro = 1
         return attentions * options * micro
 
 

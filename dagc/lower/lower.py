@@ -17,7 +17,7 @@ from dagc.lower.batch import StepLoad
 from dagc.lower.phase import PhaseLowering
 from dagc.lower.templates import LoweringCache
 from dagc.plan.deployment import Phase, Service
-from dagc.plan.plan import Plan, entering, replica_classes
+from dagc.plan.plan import Plan, entering, fills_pipeline, replica_classes
 
 
 def lower(plan: Plan, known: LoweringCache | None = None) -> Graph:
@@ -51,6 +51,8 @@ def lower_service(plan: Plan, phase: Phase, known: LoweringCache | None = None) 
     is_prefill = phase is Phase.PREFILL
     service = plan.deployment.services[0 if is_prefill else -1]
     plan = entering(plan) if is_prefill else plan
+    if is_prefill and fills_pipeline(plan, service):
+        service = _in_steps(service, 1)
     return [
         PhaseLowering(plan, shapes, service, phase, one, known=known).graph() for one in replica_classes(plan, service)
     ]
@@ -59,11 +61,17 @@ def lower_service(plan: Plan, phase: Phase, known: LoweringCache | None = None) 
 def lower_prompts(plan: Plan, known: LoweringCache | None = None) -> PhaseGraph | None:
     """The step with prompts that come between decode steps, of the first class of replicas; None where none do.
 
-    A decode step in which prompt tokens ride along, or prompts by themselves where the engine keeps steps apart.
+    A decode step in which prompt tokens ride along, or prompts by themselves where the engine keeps steps apart. Of
+    stages that prefill alone, as many steps of prompts behind each other as there are.
     """
     shapes, service, workload = plan.facts.model.shapes(), plan.deployment.services[0], plan.facts.workload
     if workload.concurrency is None:
         return None
+    if shapes is not None and fills_pipeline(plan, service):
+        filled, one = entering(plan), _in_steps(service, service.stages)
+        alike = replica_classes(filled, service)[0]
+        alike = replace(alike, sequences=alike.sequences * service.stages)
+        return PhaseLowering(filled, shapes, one, Phase.PREFILL, alike, known=known or LoweringCache()).graph()
     from dagc.plan.interleaving import interleaving
 
     found, layout = interleaving(plan), service.attention_pool.attention
@@ -95,5 +103,11 @@ def lower_step(
     alike = replace(replica_classes(plan, service)[0], sequences=(sequences or load.prompts * prefills) * layout.dp)
     if sequences:
         return PhaseLowering(plan, shapes, service, Phase.DECODE, alike, float(load.tokens), known, load).graph()
-    service = replace(service, options=replace(service.options, micro=prefills))
+    if len(service.pools) == 1:
+        service = _in_steps(service, prefills)
     return PhaseLowering(plan, shapes, service, Phase.PREFILL, alike, 0.0, known, load).graph()
+
+
+def _in_steps(service: Service, steps: int) -> Service:
+    """The service with so many steps of prompts, one micro-batch each."""
+    return replace(service, options=replace(service.options, micro=steps))

@@ -204,9 +204,20 @@ def entering(plan: Plan) -> Plan:
 
 def prefilling(plan: Plan) -> Plan:
     """The plan whose batch is what GPUs that prefill alone hold at once: all of a static batch, else on each rank as
-    many prompts as a chunk has room for, one at least.
+    many prompts as a chunk has room for, one at least, for each step that its pipeline has under way.
     """
-    return _with_prompts(plan, max(1, plan.facts.workload.chunk // plan.facts.workload.fresh))
+    each, service = max(1, plan.facts.workload.chunk // plan.facts.workload.fresh), plan.deployment.services[0]
+    return _with_prompts(plan, each * (service.stages if fills_pipeline(plan, service) else 1))
+
+
+def fills_pipeline(plan: Plan, service: Service) -> bool:
+    """Whether steps of prompts follow each other through the stages of a service.
+
+    They do where requests come and go on GPUs that prefill alone: a step is one micro-batch. Attention and experts on
+    GPUs of their own take turns on the micro-batches of a step instead.
+    """
+    is_alone = service.phase is Phase.PREFILL and len(service.pools) == 1
+    return is_alone and service.stages > 1 and plan.facts.workload.concurrency is not None
 
 
 def _with_prompts(plan: Plan, each: int) -> Plan:

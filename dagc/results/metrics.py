@@ -53,7 +53,7 @@ from typing import NamedTuple
 from dagc.graph.graph import Graph, PhaseGraph, Template
 from dagc.graph.priced import PICOSECONDS, Costs, PricedPhase, serial_time
 from dagc.ops.op import Lane
-from dagc.plan.plan import Plan, entering
+from dagc.plan.plan import Plan, entering, fills_pipeline
 from dagc.plan.workload import Workload
 from dagc.results import summary as out
 from dagc.results.facts import SECONDS_PER_HOUR
@@ -107,8 +107,8 @@ def measure(
     """Metrics of a plan from its timelines in order: prefill, the cache transfer where there is one, decode.
 
     Each is the timeline of the slowest class of replicas. `prompts` is that of the step with prompts that come between
-    decode steps, if any do (`dagc.plan.interleaving`), `transfer` that of the KV-cache transfer of one request, where
-    TTFT includes it.
+    decode steps, if any do (`dagc.plan.interleaving`), or of the prefills that fill a pipeline; `transfer` that of the
+    KV-cache transfer of one request, where TTFT includes it.
     """
     first, *between, last = timelines
     bare, step = _phase(first), _phase(last)
@@ -120,7 +120,9 @@ def measure(
     error = _error(step, serving, band(prompts.priced) if prompts else bare.error_share)
     decode = replace(step, seconds=tpot, latency_seconds=step.latency_seconds + added, error_share=error)
     handover = between[0].makespan / PICOSECONDS if between else None
-    throughput = _throughput(plan, prefill, decode, handover)
+    throughput = _throughput(
+        plan, replace(prefill, seconds=_prefill_interval(plan, first, prompts) + host), decode, handover
+    )
     moved = transfer.makespan / PICOSECONDS if transfer else None
     ttft = replace(prefill, seconds=prefill.seconds + (moved or 0.0))
     phases = out.Phases(
@@ -131,6 +133,16 @@ def measure(
         transfer_seconds=moved,
     )
     return Metrics(phases, throughput, serving)
+
+
+def _prefill_interval(plan: Plan, prefill: Timeline, filled: Timeline | None) -> float:
+    """Seconds from one prefill to the next: all of it, or in a pipeline, where the last of as many as there are stages
+    ends that much later each, no less than their mean.
+    """
+    service, whole = plan.deployment.services[0], prefill.makespan
+    if filled is None or not fills_pipeline(plan, service):
+        return prefill.interval / PICOSECONDS
+    return max((filled.makespan - whole) / (service.stages - 1), whole / service.stages) / PICOSECONDS
 
 
 def cost_of(plan: Plan, metrics: Metrics | None) -> out.Cost | None:

@@ -157,7 +157,8 @@ class LowerBounds:
             shape.attention, shape.experts, shape.form is not PoolForm.SHARED, shape.inner_dp > 1, _of_stage(options),
             is_both,
         )  # fmt: skip
-        sizes = _sizes(options.micro or shape.stages, -(-sequences // shape.replicas))
+        in_steps = phase is Phase.PREFILL and not is_both and fills_pipeline(self.facts, shape)
+        sizes = _sizes(1 if in_steps else options.micro or shape.stages, -(-sequences // shape.replicas))
         row = self.layer_bounds.row
         return _Run(
             shape.stages,
@@ -234,6 +235,13 @@ def _beside(busy: Picoseconds, is_one_pool: npt.NDArray[np.bool_]) -> Picosecond
 def prompt_ranks(facts: Facts, shape: ServiceShape) -> int:
     """Ranks of a replica with a prompt each in TTFT: those of attention where requests come and go, else 1."""
     return 1 if facts.workload.concurrency is None else shape.attention.dp
+
+
+def fills_pipeline(facts: Facts, shape: ServiceShape) -> bool:
+    """Whether prefills follow each other through the stages of a service that does nothing else: one a stage, each of
+    one micro-batch (`dagc.plan.plan.fills_pipeline`).
+    """
+    return facts.workload.concurrency is not None and shape.stages > 1 and shape.form is PoolForm.SHARED
 
 
 def rate(amount: npt.NDArray[np.int64] | int, seconds: Figures) -> Figures:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from dagc.plan.deployment import Phase
 from dagc.plan.plan import Facts
-from dagc.search.bounds import Figures, LowerBounds, ServiceBound, prompt_ranks, rate
+from dagc.search.bounds import Figures, LowerBounds, ServiceBound, fills_pipeline, prompt_ranks, rate
 from dagc.search.candidate import Candidate, ServicePlan, alone, spell
 from dagc.search.size_bounds import SizeBounds, size_bounds
 from dagc.search.space import Families, FamilyKey, Refusals, Space
@@ -43,10 +43,10 @@ class FamilyCount:
 class ServiceColumn:
     """Services of one phase that take so many GPUs. Arrays have shape (services,).
 
-    `family` is the place of a service's in `families`. `requests` are those that it prefills at once, on `ranks` of
-    each replica (1 of a decode service), `running` those that it decodes at most. `is_tight` where bounds know the
-    memory; seconds are infinite where it does not fit. `hoped` is TPOT at least if the caches hold all sequences: what
-    is tried first goes by it.
+    `family` is the place of a service's in `families`. `requests` are those that it prefills at once, in all stages of
+    a pipeline, on `ranks` of each replica (1 of a decode service), `running` those that it decodes at most. `is_tight`
+    where bounds know the memory; seconds are infinite where it does not fit. `hoped` is TPOT at least if caches hold
+    all sequences: what is tried first goes by it.
     """
 
     phase: Phase
@@ -107,7 +107,7 @@ class Services:
         """Bounds of services of any size; None where what is searched has more than these know of."""
         if batch not in self._size_bounds:
             families = Families(self._space, self._refusals, batch)
-            self._size_bounds[batch] = size_bounds(self._space, families, self._bounds, self._weigh, batch)
+            self._size_bounds[batch] = size_bounds(self._space, families, self._bounds, batch)
         return self._size_bounds[batch]
 
     def is_known(self, phase: Phase, gpus: int, batch: int) -> bool:
@@ -158,8 +158,11 @@ class Services:
         hoped[rest] = self._bounds.seconds_of([(services[row], entering[row], batch) for row in rest])[1]
         # Prompts that come between steps, and memory of prefill, are known only where a bound is tightened.
         is_tight = is_full if phase is Phase.DECODE else np.zeros(len(services), dtype=np.bool_)
-        requests, running = np.array(entering, dtype=np.int64), np.full(len(services), batch)
         is_decode, facts = phase is Phase.DECODE, self._bounds.facts
+        # No prefill leaves a pipeline earlier than a stage's mean share of it after the one before.
+        under_way = [one.shape.stages if fills_pipeline(facts, one.shape) else 1 for one in services]
+        requests, running = np.array(entering, dtype=np.int64), np.full(len(services), batch)
+        requests *= np.array(under_way, dtype=np.int64) if phase is Phase.PREFILL else 1
         ranks = np.array([1 if is_decode else prompt_ranks(facts, one.shape) for one in services], dtype=np.int64)
         return ServiceColumn(
             phase, gpus, batch, counts, services, family, requests, ranks, ttft, tpot, running, hoped, is_tight

@@ -12,13 +12,10 @@ where q' is q rounded down, as the smaller micro-batches may be. With no more mi
 
 With more, s / m lies in one of some intervals, whose upper end gives m / s and the most stages, and whose lower end q.
 
-Where requests come and go a prefill has one prompt on each rank of attention. One micro-batch in s stages yields
+Where requests come and go a prefill has one prompt on each rank of attention, and each of s stages has one. The next
+one follows when a stage has passed on its own, 1 / s of path(1) or later, so that
 
-    requests a GPU and second <= 1 / (s a path(1))
-
-and weights have to fit, which needs s stages at least. With m >= 2 of 1 / m prompts, TTFT is at least the mean over
-stages of what is before, in and after it, (s - 1) / s · path + m / s · busy, each of them a prompt's attention at
-least, so that it is at most 1 / (3 a attention(1)).
+    requests a GPU and second <= 1 / (a path(1))
 
 A pair on p and d GPUs yields no more than min(p P(B / p), d D(B / d)), a service for both phases on G no more than the
 decode of G, each request of which has waited for a prompt's attention too.
@@ -26,7 +23,7 @@ decode of G, each request of which has waited for a prompt's attention too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from math import ceil, inf
@@ -37,11 +34,11 @@ import numpy.typing as npt
 from dagc.degrees import Degrees
 from dagc.plan.deployment import Phase
 from dagc.search.bounds import Figures, LowerBounds
-from dagc.search.candidate import Candidate, ServiceShape, alone
+from dagc.search.candidate import ServiceShape
 from dagc.search.goal import SLACK, Goal
 from dagc.search.rank_times import AttentionClass, ExpertsClass, Level, Places, RankTimes
 from dagc.search.space import MOST_MICRO, Families, Space
-from dagc.search.yields import Yield, Yields, shape_of
+from dagc.search.yields import Yield, Yields
 
 Flags = npt.NDArray[np.bool_]
 
@@ -111,10 +108,8 @@ class _Envelope:
 class SizeBounds:
     """Yields of services under the facts of one plan and one batch, each worked out once for what is required."""
 
-    def __init__(
-        self, space: Space, families: Families, bounds: LowerBounds, weigh: Callable[[Candidate], float], batch: int
-    ) -> None:
-        self._space, self._families, self._weigh, self._batch = space, families, weigh, batch
+    def __init__(self, space: Space, families: Families, bounds: LowerBounds, batch: int) -> None:
+        self._space, self._families, self._batch = space, families, batch
         self._facts, workload = bounds.facts, bounds.facts.workload
         self._times = RankTimes(
             bounds.layer_bounds, bounds.times_of, workload.fresh, 1 + workload.drafted, *self._loads()
@@ -288,14 +283,12 @@ class SizeBounds:
         shares = [workload.fresh / (1 << power) for power in range(6)]
         held = times.experts_alone(ways, shares)
         asked: list[tuple[float, int, int]] = []
-        pipelined = 0.0
         for number, attention in enumerate(self._attentions):
             lowest, of_rank = times.alone(attention), workload.fresh // attention.most / attention.tp
             at = next((i for i, share in enumerate(shares) if share <= of_rank), None)
             beside = held[:, at] if at is not None else np.zeros(len(ways))
             rates = 1 / (attention.ranks * (lowest + beside))
             asked += [(float(rate), number, row) for row, rate in enumerate(rates)]
-            pipelined = max(pipelined, 1 / (3 * attention.ranks * lowest))
         asked.sort(reverse=True)
         best = Yield(float(self._batch), 0.0, self._attentions[0], ways[0])
         for start in range(0, len(asked), 64):
@@ -305,20 +298,13 @@ class SizeBounds:
             pairs = [(self._attentions[number], ways[row]) for _, number, row in some]
             for pair, seconds in zip(pairs, times.prompts(pairs), strict=True):
                 rate = 1 / (pair[0].ranks * float(seconds))
-                if rate > best.requests and (rate := rate / self._stages(*pair)) > best.requests:
+                if rate > best.requests:
                     best = Yield(float(self._batch), rate, *pair)
-        return replace(best, requests=max(CLOSE * best.requests, pipelined))
-
-    def _stages(self, attention: AttentionClass, experts: ExpertsClass) -> int:
-        """Stages over which weights have to be, at least."""
-        share = self._weigh(alone(shape_of(attention, experts), self._batch))
-        return max(1, ceil(share * (1 - 1e-6)))
+        return replace(best, requests=CLOSE * best.requests)
 
 
-def size_bounds(
-    space: Space, families: Families, bounds: LowerBounds, weigh: Callable[[Candidate], float], batch: int
-) -> SizeBounds | None:
+def size_bounds(space: Space, families: Families, bounds: LowerBounds, batch: int) -> SizeBounds | None:
     """Bounds of services of any size; None where options are searched that these do not know, or loads are below 1."""
     is_usual = space.over <= {"phase-pools", "layers"} and batch >= space.gpus
     is_load = bounds.facts.workload.concurrency is not None and bounds.facts.workload.output > 1
-    return SizeBounds(space, families, bounds, weigh, batch) if is_usual and is_load else None
+    return SizeBounds(space, families, bounds, batch) if is_usual and is_load else None

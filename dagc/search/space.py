@@ -54,7 +54,8 @@ class Space:
     """The bounds of a search. A strategy takes `fewest` to `gpus` GPUs; `batches` are the sequences that are tried.
 
     `layers` and `experts` are the model's, `experts` 0 for a dense one; `has_shared` whether it has shared experts.
-    `over` are names of `EXTRAS`. `takes_layers` is False where an engine has its own split.
+    `over` are names of `EXTRAS`. `takes_layers` is False where an engine has its own split. `in_steps` where requests
+    come and go: GPUs that prefill alone take a step of prompts as one micro-batch.
     """
 
     gpus: int
@@ -65,6 +66,7 @@ class Space:
     over: frozenset[str] = frozenset()
     takes_layers: bool = True
     fewest: int = 1
+    in_steps: bool = False
 
     @property
     def sizes(self) -> range:
@@ -84,7 +86,7 @@ class Space:
     def options(self, shape: ServiceShape, phase: Phase, batch: int) -> Iterator[Options]:
         """The options that are tried of a shape, the plain ones first."""
         for inside in self.stage_choices(shape, phase):
-            for micro in self.micro_batches(shape.stages, shape.replicas, batch):
+            for micro in self.micro_batches(shape, phase, batch):
                 is_plain = micro is None and shape.layers is None
                 yield inside if is_plain else replace(inside, micro=micro, layers=shape.layers)
 
@@ -93,12 +95,13 @@ class Space:
         for overlap, redundant, sp, dcp, whole in product(*self._inside(shape, phase)):
             yield Options(None, None, redundant, overlap, sp, dcp, whole)
 
-    def micro_batches(self, stages: int, replicas: int, batch: int) -> tuple[int | None, ...]:
-        """The micro-batches that are tried beside None, which is one a stage; none is empty."""
-        if stages == 1:
+    def micro_batches(self, shape: ServiceShape, phase: Phase, batch: int) -> tuple[int | None, ...]:
+        """The micro-batches that are tried beside None, which is one a stage, or a step; none is empty."""
+        is_step = self.in_steps and phase is Phase.PREFILL and shape.form is PoolForm.SHARED
+        if shape.stages == 1 or is_step:
             return (None,)
-        sequences = -(-batch // replicas)
-        usual = min(stages, sequences)
+        sequences = -(-batch // shape.replicas)
+        usual = min(shape.stages, sequences)
         return (None, *(n for n in _powers(min(sequences, MOST_MICRO)) if n != usual))
 
     def stage_options(self, shape: ServiceShape, phase: Phase) -> int:
@@ -216,7 +219,7 @@ class Families:
 
     def members(self, shape: ServiceShape) -> int:
         """Strategies of a shape."""
-        pipeline = self._space.micro_batches(shape.stages, shape.replicas, self._batch)
+        pipeline = self._space.micro_batches(shape, self._phase, self._batch)
         return len(pipeline) * self._space.stage_options(shape, self._phase)
 
     def size(self, family: StrategyFamily) -> int:
@@ -237,7 +240,8 @@ class Families:
         outside = self._degree_code(ServiceShape(1, stages))
         outside = outside or self._degree_code(ServiceShape(replicas, 1))
         splits = (None,) if outside else self._space.splits(stages)
-        options = len(splits) * len(self._space.micro_batches(stages, replicas, self._batch))
+        pipeline = self._space.micro_batches(ServiceShape(replicas, stages, form=form), self._phase, self._batch)
+        options = len(splits) * len(pipeline)
         refused = Counter({code: number * options for code, number in divisions.refused.items()})
         built: list[ServiceShape] = []
         for attention, inner, experts in divisions.legal:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from functools import cache
+from math import inf
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dagc.driver.check import silent
 from dagc.driver.pricing import Judge
+from dagc.driver.strategies import price_plan
 from dagc.plan.deployment import Phase
+from dagc.plan.plan import Plan
 from dagc.search.bounds import LowerBounds
-from dagc.search.candidate import Candidate, ServicePlan, ServiceShape, spell
+from dagc.search.candidate import Candidate, ServicePlan, ServiceShape, smallest_with, spell
 from dagc.search.goal import Goal
 from dagc.search.size_bounds import size_bounds
 from dagc.search.space import Families, Space
@@ -38,9 +42,8 @@ ENGINES = ("", "engine vllm\n", "engine sglang\n")
 def _known(model: str, workload: str, engine: str) -> tuple[Judge, Space, Yields, tuple[ServiceShape, ...]]:
     of = facts(MODELS[model] + f"cluster h100-sxm x {GPUS}\n" + WORKLOADS[workload] + engine)
     judge, whole = Judge("test", of), space(of, frozenset({"phase-pools"}))
-    whole = Space(GPUS, whole.batches, whole.layers, whole.experts, whole.has_shared, whole.over)
     families = Families(whole, judge.refusals, of.workload.batch)
-    bounds = size_bounds(whole, families, LowerBounds(of, judge.parts), judge.weight_share, of.workload.batch)
+    bounds = size_bounds(whole, families, LowerBounds(of, judge.parts), of.workload.batch)
     assert bounds is not None
     yields = bounds.yields(Goal(of, "throughput_per_gpu", (), of.workload.batch))
     return judge, whole, yields, tuple(families.shapes())
@@ -61,12 +64,20 @@ def _check(model: str, data: st.DataObject) -> None:
             found, most = (figures.get("throughput") or 0.0) / output, yields.of_size(shape.gpus) / output
         else:
             seconds = dict(judge.services([(service, batch, 0)])[0].figures)["seconds"] or 0.0
-            entering = min(batch, shape.replicas * shape.attention.dp)
-            amount, taken = (entering, seconds) if phase is Phase.PREFILL else (batch, (output - 1) * seconds)
-            found = amount / taken if taken else 0.0
+            found = batch / ((output - 1) * seconds) if seconds else 0.0
             if phase is Phase.DECODE:
                 most = max(most, yields.floor * max(GPUS, shape.gpus))
+            else:
+                found = _prefilled(judge, service, batch) if 0 < seconds < inf else 0.0
         assert found <= most * (1 + 1e-9), service
+
+
+def _prefilled(judge: Judge, service: ServicePlan, batch: int) -> float:
+    """Requests a second of the service beside a decode service."""
+    plan = judge.plan(spell(smallest_with(service, batch)), batch)
+    assert isinstance(plan, Plan)
+    metrics = price_plan(plan, [], silent, None).assessment.metrics
+    return metrics.throughput.prefill_tokens_per_second / plan.facts.workload.prompt if metrics else 0.0
 
 
 @pytest.mark.parametrize("model", ["tiny", "dense", pytest.param("latent", marks=pytest.mark.slow)])
@@ -81,4 +92,4 @@ def test_options_that_bounds_do_not_know_have_none() -> None:
     judge, whole = Judge("test", of), space(of, frozenset({"phase-pools", "sp"}))
     families = Families(whole, judge.refusals, of.workload.batch)
     bounds = LowerBounds(of, judge.parts)
-    assert size_bounds(whole, families, bounds, judge.weight_share, of.workload.batch) is None
+    assert size_bounds(whole, families, bounds, of.workload.batch) is None

@@ -45,4 +45,5 @@ def space(of: Facts, over: frozenset[str] = frozenset(), gpus: int | None = None
         experts=experts.count if experts else 0,
         has_shared=bool(experts and experts.shared_ffn),
         over=over,
+        in_steps=of.workload.concurrency is not None,
     )

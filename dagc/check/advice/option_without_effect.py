@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.deployment import Phase, Service
-from dagc.plan.plan import Plan, sums_results
+from dagc.plan.plan import Plan, fills_pipeline, sums_results
 
 CODE = Code("W130", "option-without-effect", Severity.WARNING)
 
@@ -28,6 +28,8 @@ def _reasons(plan: Plan, service: Service) -> Iterator[tuple[str, str]]:
         yield "sp", "one rank holds the whole sequence: `tp` is 1"
     if options.decode_context > 1 and service.phase is Phase.PREFILL:
         yield "dcp", "it shards the KV cache for decode, and this pool does no decode"
+    if fills_pipeline(plan, service):
+        yield "micro", "prompts of a step pass the stages as one micro-batch, and the next step follows them"
     if options.overlap > 1 and (model.is_dense or (experts is not None and experts.size == 1)):
         yield "overlap", "there is no exchange with experts on other ranks to hide"
     if model.is_dense or (experts is not None and experts.ep == 1):
