@@ -47,7 +47,7 @@ NO_CLUSTER = Code("X504", "no-dask-cluster")
 TOO_LARGE = Code("X505", "search-too-large")
 LOST = Code("X508", "search-workers-lost")
 
-RESERVE = 0.1
+RESERVE = 0.2
 """Share of the time that is left to simulate plans of the front, and to find their highest load."""
 
 RESERVE_TO_CHOOSE = 0.3
