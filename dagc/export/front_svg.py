@@ -165,8 +165,12 @@ def _plot(lines: list[str], y: float, marks: Sequence[_Mark], limits: dict[str, 
         if end:
             lines.append(f'<line class="leader" x1="{x:.1f}" y1="{at:.1f}" x2="{end[0]:.1f}" y2="{end[1]:.1f}"/>')
     lines += (_mark(mark.kind, x, y) for mark, x, y in reversed(places))
-    for box, words in (label for label in named if label):
-        lines.append(text(round(box[0], 1), round(box[3] - BELOW, 1), "small", words))
+    for (_, x, _), label in zip(places, named, strict=True):
+        if label:
+            # Fonts differ in width: what is left of a mark ends there, whatever the font.
+            box, words = label
+            edge, anchor = (box[2], "end") if box[2] < x else (box[0], "")
+            lines.append(text(round(edge, 1), round(box[3] - BELOW, 1), "small", words, anchor))
     return bottom + 52
 
 
