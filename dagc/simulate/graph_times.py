@@ -9,10 +9,10 @@ is smooth or depends on one number, so that few steps have to be priced:
 
 s is the position from which one prompt of P tokens would attend to as many positions as those of the step do, negative
 where they are of several prompts. D, M0 and M1 have the jumps of tiles and are priced by number (`Curve`): decode
-sequences of the usual context, one whole prompt, one decode sequence with prompts of `SHORT` tokens. The others are
-smooth, priced at few nodes: a is what one sequence adds by its context, h what n sequences add in place of as many rows
-of prompts, q what a prompt token adds because its prompt is one, e what its position adds. D, M0 and M1 are priced for
-each node of fullness.
+sequences of the usual context, one whole prompt, one decode sequence in each micro-batch with prompts of `SHORT`
+tokens. The others are smooth, priced at few nodes: a is what one sequence adds by its context, h what n sequences add
+in place of as many rows of prompts, q what a prompt token adds because its prompt is one, e what its position adds. D,
+M0 and M1 are priced for each node of fullness.
 """
 
 from __future__ import annotations
@@ -123,14 +123,23 @@ class GraphTimes:
             return round(self._alone[fullness].at(rows) + self._by_position(0, rows, position))
         # Fewer rows than those of the sequences are no step, but one end of an interval in which there is one.
         tokens = rows - held * self._rows
-        common = self._mixed[fullness].at(max(rows, self._rows + 1)) - self._decode[fullness].at(held)
-        added = self._by_sequence(held, tokens) + self._by_length(tokens) + self._by_position(1, tokens, position)
+        common = self._mixed[fullness].at(max(rows, self._one_each * self._rows + 1)) - self._decode[fullness].at(held)
+        one_each = self._by_position(self._one_each, tokens, position)
+        added = self._by_sequence(held, tokens) + self._by_length(tokens) + one_each
         return round(common + added)
 
     @property
     def _rows(self) -> int:
         """Rows of one decode sequence."""
         return 1 + self.plan.facts.workload.drafted
+
+    @property
+    def _one_each(self) -> int:
+        """The fewest decode sequences of which each rank has one in every micro-batch.
+
+        With fewer, prompts would ride in micro-batches of some ranks alone.
+        """
+        return self.service.options.micro or self.service.stages
 
     def step(self, sequences: int, load: StepLoad) -> int:
         """Picoseconds of one step with so many decode sequences on the fullest rank, as it is priced."""
@@ -145,7 +154,8 @@ class GraphTimes:
         return self.step(0, StepLoad(self._context, tokens, max(1, tokens), 0, fullness)) if tokens else 0
 
     def _mixed_step(self, fullness: float, rows: int) -> int:
-        return self.step(1, StepLoad(self._context, rows - self._rows, SHORT, 0, fullness))
+        prompts = rows - self._one_each * self._rows
+        return self.step(self._one_each, StepLoad(self._context, prompts, SHORT, 0, fullness))
 
     @property
     def _context(self) -> float:
@@ -167,7 +177,8 @@ class GraphTimes:
 
         def at(beside: int, node: int) -> float:
             step = self.step(node, StepLoad(self._context, beside, SHORT))
-            return step - self._mixed_step(1.0, beside + node * self._rows)
+            rows = max(beside + node * self._rows, self._one_each * self._rows + 1)
+            return step - self._mixed_step(1.0, rows)
 
         def beside(node: int) -> float:
             return _interpolated(_SMOOTH_SEQUENCES, sequences, partial(at, node))
@@ -179,7 +190,8 @@ class GraphTimes:
         return tokens * _interpolated(_SMOOTH_PROMPTS, tokens, self._length_at)
 
     def _length_at(self, tokens: int) -> float:
-        whole, short = (self.step(1, StepLoad(self._context, tokens, one)) for one in (tokens, SHORT))
+        loads = (StepLoad(self._context, tokens, one) for one in (tokens, SHORT))
+        whole, short = (self.step(self._one_each, load) for load in loads)
         return (whole - short) / tokens
 
     def _by_position(self, sequences: int, tokens: int, position: int) -> float:
