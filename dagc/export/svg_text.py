@@ -54,7 +54,14 @@ TONES = f"{_tones(*_LIGHT, 0)}.frame{{fill:none}}@media (prefers-color-scheme:da
 def text(x: float, y: float, kind: str, words: str, anchor: str = "") -> str:
     """An element of text; `anchor` is `end` or `middle` where x is not its start."""
     aligned = f' text-anchor="{anchor}"' if anchor else ""
-    return f'<text class="{kind}" x="{x:g}" y="{y:g}"{aligned}>{escape(printable(words), quote=False)}</text>'
+    fixed = "".join(f' {name}="{value}"' for name, value in fixed_width(words, kind).items())
+    return f'<text class="{kind}" x="{x:g}" y="{y:g}"{aligned}{fixed}>{escape(printable(words), quote=False)}</text>'
+
+
+def fixed_width(words: str, kind: str) -> dict[str, str]:
+    """Attributes that draw a text as wide as it is measured, so that no font of a reader's machine pushes it out."""
+    long = width(printable(words), kind)
+    return {"textLength": f"{long:.1f}", "lengthAdjust": "spacingAndGlyphs"} if long else {}
 
 
 def width(words: str, kind: str) -> float:

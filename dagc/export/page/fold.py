@@ -22,7 +22,7 @@ import numpy.typing as npt
 from markupsafe import Markup
 
 from dagc.export.page.markup import tag, text
-from dagc.export.svg_text import cut
+from dagc.export.svg_text import cut, fixed_width
 from dagc.export.times import CopyStarts, durations
 from dagc.export.titles import team_of
 from dagc.export.trace.tracks import LANES, PhaseTracks
@@ -329,10 +329,11 @@ def legend() -> Markup:
 
 def _row(index: int, team: str, ranks: str) -> Markup:
     y = _TOP + index * _ROW
-    name = tag("text", tag("title", team), cut(team, _LABEL - 10, "text"), x=0, y=y + 12)
-    which = tag("text", tag("title", ranks), cut(ranks, _LABEL - 10, "small"), x=0, y=y + 24, class_="minor")
+    name, which = cut(team, _LABEL - 10, "text"), cut(ranks, _LABEL - 10, "small")
+    upper = tag("text", tag("title", team), name, x=0, y=y + 12, **fixed_width(name, "text"))
+    lower = tag("text", tag("title", ranks), which, x=0, y=y + 24, class_="minor", **fixed_width(which, "small"))
     line = tag("line", x1=0, x2=_WIDTH, y1=y + _ROW - 1.5, y2=y + _ROW - 1.5, class_="rule")
-    return Markup("") + name + which + line
+    return Markup("") + upper + lower + line
 
 
 def _rect(block: LaneBlock, scale: float) -> Markup:

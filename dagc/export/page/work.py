@@ -20,6 +20,7 @@ from dagc.export.labels import BELOW, Label, along, around_point, leader, led, r
 from dagc.export.operators import Operator, operators
 from dagc.export.page.fold import css, drawn_lanes, legend, phase_lanes
 from dagc.export.page.markup import joined, scrolled, table, tag, zoom_buttons
+from dagc.export.svg_text import fixed_width
 from dagc.export.titles import phase_names
 from dagc.export.trace.tracks import Traced, tracks
 from dagc.export.traffic import Traffic, traffic
@@ -257,7 +258,7 @@ def _grid(scale: _Scale) -> Iterator[Markup]:
     for power in range(int(scale.low), floor(scale.high) + 1):
         y = scale.y(10.0**power)
         yield tag("line", x1=_LEFT, x2=_WIDTH - _RIGHT, y1=y, y2=y, class_="grid")
-        yield tag("text", format_rate(10.0**power, "flop/s"), x=_LEFT - 6, y=y + 4, text_anchor="end", class_="minor")
+        yield _text(format_rate(10.0**power, "flop/s"), _LEFT - 6, y + 4, text_anchor="end")
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
     yield tag("text", "FLOP for each byte of memory traffic", x=middle, y=_HEIGHT - 8, text_anchor="middle")
 
@@ -277,7 +278,7 @@ def _roofs(scale: _Scale, devices: Sequence[DeviceSpec], types: Sequence[str]) -
     lowest = 0.0
     for y, words in sorted(levels):
         lowest = max(y, lowest)
-        yield tag("text", words, x=_WIDTH - _RIGHT + 4, y=lowest + 4, class_="minor")
+        yield _text(words, _WIDTH - _RIGHT + 4, lowest + 4)
         lowest += _LINE
 
 
@@ -320,7 +321,11 @@ def _bandwidth(x1: float, y1: float, x2: float, y2: float, bandwidth: float) -> 
     x, y = x1 + (x2 - x1) * _ALONG, y1 + (y2 - y1) * _ALONG - 6
     turn = degrees(atan2(y2 - y1, x2 - x1))
     title = format_rate(bandwidth, "bytes/s")
-    return tag("text", title, x=x, y=y, transform=f"rotate({turn:.1f} {x:.1f} {y:.1f})", class_="minor")
+    return _text(title, x, y, transform=f"rotate({turn:.1f} {x:.1f} {y:.1f})")
+
+
+def _text(words: str, x: float, y: float, **attributes: str) -> Markup:
+    return tag("text", words, x=x, y=y, class_="minor", **fixed_width(words, "small"), **attributes)
 
 
 def _peak(peak: float) -> str:
@@ -361,4 +366,4 @@ def _names(discs: Sequence[_Disc], lines: Sequence[Label], rates: Sequence[Label
         end = leader(*at, box)
         if end:
             yield tag("line", x1=disc.x, y1=disc.y, x2=end[0], y2=end[1], class_="leader")
-        yield tag("text", disc.operator.key, x=box[0], y=box[3] - BELOW, class_="minor")
+        yield _text(disc.operator.key, box[0], box[3] - BELOW)
