@@ -25,7 +25,7 @@ from dagc.driver.tightening import running, tightened
 from dagc.graph.graph import PhaseGraph
 from dagc.graph.priced import PICOSECONDS, Picoseconds, PricedPhase
 from dagc.lower.handover import lower_transfer
-from dagc.lower.lower import lower, lower_prompts, lower_service
+from dagc.lower.lower import lower, lower_filled, lower_prompts, lower_service
 from dagc.metrics import BUBBLE, COMMUNICATION, COMPARED, OBJECTIVES, Metric
 from dagc.plan.deployment import Phase
 from dagc.plan.placement import placed
@@ -114,11 +114,12 @@ class Judge:
         timelines = self._schedules(graph.classes, plan, scheduled)
         if isinstance(timelines, Diagnostic):
             return StrategyVerdict(timelines.code.code)
-        beside = lower_prompts(plan, self._caches.templates), lower_transfer(plan)
+        known = self._caches.templates
+        beside = lower_filled(plan, known) or lower_prompts(plan, known), lower_transfer(plan)
         prompts, transfer = (self._times(self._priced(phase, plan)) if phase else None for phase in beside)
         found = assess(plan, memory, slowest_first(graph, timelines)[1], prompts, transfer)
-        known = tuple((metric.name, value(metric, plan, found)) for metric in figures)
-        return StrategyVerdict(None, share, known, tuple(map(judged, found.requirements)))
+        shown = tuple((metric.name, value(metric, plan, found)) for metric in figures)
+        return StrategyVerdict(None, share, shown, tuple(map(judged, found.requirements)))
 
     def _schedules(
         self, phases: Sequence[PhaseGraph], plan: Plan, scheduled: Callable[[PricedPhase], Timeline]

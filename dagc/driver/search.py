@@ -173,6 +173,8 @@ class _Running:
         goal = answers[0].best.goal
         odds = _odds(judge)
         ranked = incumbents.ranked(goal.score_of)
+        for answer in answers:
+            answer.best.settle(ranked)
         choice = self._choice([entry for entry in ranked if goal.is_met_by(entry.verdict)])
         if relaxed and decides(facts):
             named = [(one.plan.strategy, one.plan.batch) for one in relaxed]

@@ -21,7 +21,7 @@ from dagc.graph.graph import Graph, PhaseGraph
 from dagc.graph.priced import PricedPhase
 from dagc.graph.verify import verify as verify_graph
 from dagc.graph.verify import verify_layers
-from dagc.lower.lower import lower, lower_prompts
+from dagc.lower.lower import lower, lower_filled, lower_prompts
 from dagc.lower.templates import LoweringCache
 from dagc.ops.load import WIDE
 from dagc.plan.placement import placed
@@ -191,8 +191,10 @@ def size_memory(plan: Plan) -> tuple[Plan, tuple[PoolMemory, ...] | None]:
 
 
 def prompts_timeline(plan: Plan) -> Timeline | None:
-    """The timeline of the step with prompts that come between decode steps; None where none do."""
-    phase = lower_prompts(plan)
+    """The timeline of the prefills that fill a pipeline, or of the step with prompts that come between decode steps;
+    None where there are neither.
+    """
+    phase = lower_filled(plan) or lower_prompts(plan)
     return schedule(price(phase, plan)) if phase else None
 
 

@@ -61,17 +61,11 @@ def lower_service(plan: Plan, phase: Phase, known: LoweringCache | None = None) 
 def lower_prompts(plan: Plan, known: LoweringCache | None = None) -> PhaseGraph | None:
     """The step with prompts that come between decode steps, of the first class of replicas; None where none do.
 
-    A decode step in which prompt tokens ride along, or prompts by themselves where the engine keeps steps apart. Of
-    stages that prefill alone, as many steps of prompts behind each other as there are.
+    A decode step in which prompt tokens ride along, or prompts by themselves where the engine keeps steps apart.
     """
     shapes, service, workload = plan.facts.model.shapes(), plan.deployment.services[0], plan.facts.workload
     if workload.concurrency is None:
         return None
-    if shapes is not None and fills_pipeline(plan, service):
-        filled, one = entering(plan), _in_steps(service, service.stages)
-        alike = replica_classes(filled, service)[0]
-        alike = replace(alike, sequences=alike.sequences * service.stages)
-        return PhaseLowering(filled, shapes, one, Phase.PREFILL, alike, known=known or LoweringCache()).graph()
     from dagc.plan.interleaving import interleaving
 
     found, layout = interleaving(plan), service.attention_pool.attention
@@ -87,6 +81,17 @@ def lower_prompts(plan: Plan, known: LoweringCache | None = None) -> PhaseGraph 
     else:
         alike, phase, riding = replace(alike, sequences=load.prompts * layout.dp), Phase.PREFILL, 0.0
     return PhaseLowering(plan, shapes, service, phase, alike, riding, known or LoweringCache(), load).graph()
+
+
+def lower_filled(plan: Plan, known: LoweringCache | None = None) -> PhaseGraph | None:
+    """As many steps of prompts behind each other as there are stages that prefill alone; None where there are none."""
+    shapes, service = plan.facts.model.shapes(), plan.deployment.services[0]
+    if shapes is None or not fills_pipeline(plan, service):
+        return None
+    plan, service = entering(plan), _in_steps(service, service.stages)
+    alike = replica_classes(plan, service)[0]
+    alike = replace(alike, sequences=alike.sequences * service.stages)
+    return PhaseLowering(plan, shapes, service, Phase.PREFILL, alike, known=known or LoweringCache()).graph()
 
 
 def lower_step(

@@ -60,7 +60,7 @@ from dagc.results.facts import SECONDS_PER_HOUR
 from dagc.results.intervals import interval_of
 from dagc.results.serving import Steps, serve
 from dagc.schedule.shares import Shares
-from dagc.schedule.timeline import Timeline
+from dagc.schedule.timeline import Timeline, pipeline_interval
 
 _MILLION = 1e6
 
@@ -136,13 +136,11 @@ def measure(
 
 
 def _prefill_interval(plan: Plan, prefill: Timeline, filled: Timeline | None) -> float:
-    """Seconds from one prefill to the next: all of it, or in a pipeline, where the last of as many as there are stages
-    ends that much later each, no less than their mean.
-    """
-    service, whole = plan.deployment.services[0], prefill.makespan
+    """Seconds from one prefill to the next: all of it, or in a pipeline that of its slowest stage."""
+    service = plan.deployment.services[0]
     if filled is None or not fills_pipeline(plan, service):
         return prefill.interval / PICOSECONDS
-    return max((filled.makespan - whole) / (service.stages - 1), whole / service.stages) / PICOSECONDS
+    return pipeline_interval(prefill.makespan, filled.makespan, service.stages) / PICOSECONDS
 
 
 def cost_of(plan: Plan, metrics: Metrics | None) -> out.Cost | None:

@@ -104,6 +104,14 @@ def starts_of(runs: Sequence[Run], copies: range) -> Picoseconds:
     return found
 
 
+def pipeline_interval(makespan: int, filled: int, stages: int) -> float:
+    """Picoseconds from one step of a pipeline to the next, of which `filled` is the makespan of one for each stage.
+
+    The last of these ends so many intervals after the first one, no less than the mean time of a stage each.
+    """
+    return max((filled - makespan) / (stages - 1), makespan / stages)
+
+
 @dataclass(frozen=True, eq=False)
 class Timeline:
     """The schedule of one phase.

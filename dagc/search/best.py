@@ -60,6 +60,14 @@ class Best:
             self.entry, self.score = entry, score
         return True
 
+    def settle(self, front: Sequence[PricedStrategy]) -> None:
+        """Take the first plan of a front whose score is as good: of equals the best may be one that is dominated."""
+        for entry in front:
+            score = self.goal.score_of(entry.verdict)
+            if entry.batch == self.goal.batch and self.goal.is_met_by(entry.verdict) and score <= self.score:
+                self.entry, self.score = entry, score
+                return
+
     def miss(self, entry: PricedStrategy) -> float:
         """The largest miss of a requirement of the goal."""
         return max((entry.verdict.requirements[index].miss or 0.0 for index in self.goal.required), default=0.0)

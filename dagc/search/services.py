@@ -159,10 +159,11 @@ class Services:
         # Prompts that come between steps, and memory of prefill, are known only where a bound is tightened.
         is_tight = is_full if phase is Phase.DECODE else np.zeros(len(services), dtype=np.bool_)
         is_decode, facts = phase is Phase.DECODE, self._bounds.facts
-        # No prefill leaves a pipeline earlier than a stage's mean share of it after the one before.
-        under_way = [one.shape.stages if fills_pipeline(facts, one.shape) else 1 for one in services]
+        if phase is Phase.PREFILL:
+            # No prefill leaves a pipeline earlier than a stage's mean share of it after the one before.
+            under_way = [one.shape.stages if fills_pipeline(facts, one.shape) else 1 for one in services]
+            entering = [n * stages for n, stages in zip(entering, under_way, strict=True)]
         requests, running = np.array(entering, dtype=np.int64), np.full(len(services), batch)
-        requests *= np.array(under_way, dtype=np.int64) if phase is Phase.PREFILL else 1
         ranks = np.array([1 if is_decode else prompt_ranks(facts, one.shape) for one in services], dtype=np.int64)
         return ServiceColumn(
             phase, gpus, batch, counts, services, family, requests, ranks, ttft, tpot, running, hoped, is_tight

@@ -17,6 +17,7 @@ M0 and M1 are priced for each node of fullness.
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ from dagc.catalog.attention import Reach
 from dagc.lower.batch import StepLoad
 from dagc.plan.deployment import Service
 from dagc.plan.plan import Plan
+from dagc.plan.splits import micro_batch_count
 from dagc.simulate.curve import TILE, Curve
 from dagc.simulate.gaps import Nodes, Numbers
 from dagc.simulate.priced_steps import PricedSteps
@@ -124,9 +126,8 @@ class GraphTimes:
         # Fewer rows than those of the sequences are no step, but one end of an interval in which there is one.
         tokens = rows - held * self._rows
         common = self._mixed[fullness].at(max(rows, self._one_each * self._rows + 1)) - self._decode[fullness].at(held)
-        one_each = self._by_position(self._one_each, tokens, position)
-        added = self._by_sequence(held, tokens) + self._by_length(tokens) + one_each
-        return round(common + added)
+        added = self._by_sequence(held, tokens) + self._by_length(tokens)
+        return round(common + added + self._by_position(self._one_each, tokens, position))
 
     @property
     def _rows(self) -> int:
@@ -139,7 +140,7 @@ class GraphTimes:
 
         With fewer, prompts would ride in micro-batches of some ranks alone.
         """
-        return self.service.options.micro or self.service.stages
+        return micro_batch_count(self.service, sys.maxsize)
 
     def step(self, sequences: int, load: StepLoad) -> int:
         """Picoseconds of one step with so many decode sequences on the fullest rank, as it is priced."""

@@ -603,15 +603,17 @@ static int decode_line(Sim *s, I64 service, I64 sequences, I64 context, double f
   const Times *t = &s->services[service].times;
   I64 at = node_below(t->fullness, t->fullness_count, fullness);
   double share = weight(t->fullness, t->fullness_count, at, fullness);
-  const I64 *line = sequences <= t->most_line ? line_of(t, sequences, at) : 0;
-  if (!line || ~line[1] == NONE) {
-    s->need_service = service, s->need[0] = sequences;
-    return 0;
-  }
+  if (share == 1) at++, share = 0;
+  for (I64 node = at; node <= at + (share > 0); node++)
+    if (sequences > t->most_line || ~line_of(t, sequences, node)[1] == NONE) {
+      s->need_service = service, s->need[0] = sequences, s->need[1] = node;
+      return 0;
+    }
+  const I64 *line = line_of(t, sequences, at);
   I64 piece = t->pieces - 1;
   while (piece && ~line[piece * 3] > context) piece--;
   *until = piece + 1 < t->pieces ? ~line[(piece + 1) * 3] : INT64_MAX;
-  const I64 *low = line + piece * 3, *high = t->fullness_count > 1 ? low + t->pieces * 3 : low;
+  const I64 *low = line + piece * 3, *high = share > 0 ? low + t->pieces * 3 : low;
   // A difference of complements has the other sign.
   to->base = ~low[1] + (I64)((double)(low[1] - high[1]) * share);
   to->slope = ~low[2] + (I64)((double)(low[2] - high[2]) * share);

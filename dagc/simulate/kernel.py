@@ -329,8 +329,7 @@ class Simulation:
             if status == _NEED_LINE:
                 shape = (-1, len(times.fullness), times.pieces, 3)
                 lines = room.view(f"lines{service}", np.int64).reshape(shape)
-                for place in range(len(times.fullness)):
-                    lines[first - 1, place] = ~times.line(first, place, policy.unit)
+                lines[first - 1, rest[0]] = ~times.line(first, rest[0], policy.unit)
             elif status == _NEED_CELL:
                 shape = tuple(len(n) for n in (times.sequences, times.prompts, times.contexts, times.fullness))
                 corners = room.view(f"corners{service}", np.int64).reshape(shape)

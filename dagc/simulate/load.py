@@ -36,7 +36,7 @@ STUDENT_95 = 2.262
 """Two-sided 95 % quantile of Student's t distribution with `SECTIONS` - 1 degrees of freedom."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Sample:
     """Values, each seen `weights` times; None where each is seen once. In the order of time where they are ordered."""
 
@@ -55,12 +55,17 @@ class Sample:
             return [float("nan")] * len(shares)
         if self.weights is None:
             return np.quantile(self.values, shares).tolist()
-        order = np.argsort(self.values)
+        order = self._order
         ends = np.cumsum(self.weights[order])
         places = np.asarray(shares) * (ends[-1] - 1)
         below = self.values[order[np.searchsorted(ends, np.floor(places), side="right")]]
         above = self.values[order[np.searchsorted(ends, np.ceil(places), side="right")]]
         return (below + (above - below) * (places - np.floor(places))).tolist()
+
+    @cached_property
+    def _order(self) -> npt.NDArray[np.int64]:
+        """Places of the values, from the least on."""
+        return np.argsort(self.values)
 
     def quantile(self, share: float) -> float:
         """The value that this share of all is not above."""

@@ -17,6 +17,7 @@ from dagc.plan.deployment import Service
 from dagc.plan.plan import Plan
 from dagc.schedule.schedule import schedule_times
 from dagc.schedule.template import TemplateCache
+from dagc.schedule.timeline import pipeline_interval
 
 
 class StepTime(NamedTuple):
@@ -58,12 +59,11 @@ class PricedSteps:
         return StepTime(makespan + drafts + self._host, interval + drafts + self._host)
 
     def _prefill(self, load: StepLoad) -> StepTime:
-        """With s stages, the last of s steps like this one ends (s - 1) intervals after the first one."""
         stages = self.service.stages
         makespan, interval = self._schedule(0, load)
         if stages > 1:
             filled, _ = self._schedule(0, load, stages)
-            interval = (filled - makespan) // (stages - 1)
+            interval = int(pipeline_interval(makespan, filled, stages))
         return StepTime(makespan + self._host, interval + self._host)
 
     def _schedule(self, sequences: int, load: StepLoad, prefills: int = 1) -> tuple[int, int]:

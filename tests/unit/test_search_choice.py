@@ -14,13 +14,16 @@ from click.testing import CliRunner
 
 from dagc.cli.main import main
 from dagc.driver import verify as verifying
+from dagc.driver.check import check
 from dagc.driver.search import SearchOptions, search
 from dagc.driver.simulated_plan import SimulatedRequests
 from dagc.driver.verify import Compiler, verify
 from dagc.driver.verify_yields import Compiled
 from dagc.export.records import json_bytes, plain
 from dagc.results.search_result import SearchResult, SimulatedPlan
+from dagc.search.best import Best
 from dagc.search.choice import MOST, ROUND, LoadFigures, choose
+from dagc.search.goal import Goal
 from dagc.search.incumbents import Named, PricedStrategy
 from dagc.search.ties import with_ties
 from dagc.search.verdict import Judged, StrategyVerdict
@@ -81,6 +84,21 @@ def test_the_first_that_meets_is_chosen_and_the_ties_are_near_it() -> None:
     assert choice.chosen == plans[6] and len(asked) == 8
     ordered, ties = with_ties(choice, plans, lambda verdict: verdict.vector[2], lambda *_: 1.0)
     assert (ordered, ties) == ([plans[6], plans[7], *plans[:6]], 1)
+
+
+def test_of_plans_with_the_same_score_the_best_is_the_first_of_the_front() -> None:
+    """`tp 1` was found first; `tp 2` has its score of 1 token a second. `tp 3`, of 2 a second, is of another batch."""
+    facts = check(Source("plan", f"{QUESTION}strategy main = tp 1\n")).checked[0].plan.facts
+    goal = Goal(facts, "throughput", (), 64)
+
+    def priced(number: int, rate: float, batch: int = 64) -> PricedStrategy:
+        figures = (("gpus", 1.0), ("ttft", 1.0), ("tpot", 1.0), ("throughput", rate), ("cost", None))
+        return PricedStrategy(f"tp {number}", batch, StrategyVerdict(None, 0.5, figures))
+
+    best = Best(goal)
+    assert best.take(priced(1, 1.0))
+    best.settle([priced(3, 2.0, 8), priced(2, 1.0), priced(4, 0.5)])
+    assert best.entry is not None and (best.entry.strategy, best.score) == ("tp 2", 1.0)
 
 
 def test_no_more_plans_are_simulated_than_are_allowed() -> None:

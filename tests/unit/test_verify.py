@@ -20,6 +20,7 @@ from dagc.driver.verify import Compiler, verify
 from dagc.driver.verify_yields import Compiled
 from dagc.export.records import json_bytes, plain
 from dagc.source import Source
+from tests.harness.places import ROOT
 from tests.unit.search_plans import TIGHT_MODEL
 
 QUESTION = f"""{TIGHT_MODEL}cluster h100-sxm x 4 {{ price 2 USD/h    device {{ memory 12 GB }} }}
@@ -45,6 +46,19 @@ def found() -> Document:
     outcome = search(Source("plan", QUESTION), (), Path(), options, lambda _: None)
     assert outcome.result is not None
     return plain(outcome.result)
+
+
+@pytest.mark.slow
+def test_the_best_plan_of_a_proof_is_on_the_front_where_others_have_the_same_score() -> None:
+    """Decode limits the pairs of this question: prefills by dp 2 and by cp 2 yield the same, and cp 2 has the lower
+    TTFT. The proof had named the other one, which is not on the front.
+    """
+    plan = ROOT / "tests" / "data" / "questions" / "09-own-config-8-h100.moe"
+    source = Source(str(plan), plan.read_text(encoding="utf-8"))
+    result = search(source, (), plan.parent, SearchOptions(over=frozenset({"phase-pools"})), lambda _: None).result
+    assert result is not None and result.proven == "best"
+    assert result.proofs[0].best == result.front[0].strategy
+    assert not verify(Source("search.json", _text(plain(result))), Path()).diagnostics
 
 
 def _text(document: Document) -> str:
