@@ -67,8 +67,8 @@ class Engine(ABC):
     `name` is that of its file, as written in plans. `order` is its place in lists, the smallest first; of engines
     that know as many flags of a command line, the first is taken. `programs` are words of a command line that name it.
 
-    `numbering` names the axes of one instance outermost first, as the engine numbers its ranks; `attention` and
-    `experts` name those of one stage's two domains.
+    `numbering` names the axes of one instance outermost first, as the engine numbers its ranks, pp, dp and tp among
+    them whether it has them or not; `attention` and `experts` name those of one stage's two domains.
 
     `lacks` names options of the language that the version does not have. `rules` names the rules of
     `dagc.check.engines` that hold for it beside those for all engines. `serves_phases`: an instance can serve prefill

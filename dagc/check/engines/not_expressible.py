@@ -44,14 +44,16 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
 
 
 def _diagnostic(plan: Plan, engine: Engine, service: Service, instance: Instance, reason: str) -> Diagnostic:
-    found = None if engine.lacking_phase(instance) else nearest(engine, instance.sizes)
+    lacks_phase = engine.lacking_phase(instance) is not None
+    found = None if lacks_phase else nearest(engine, instance.sizes)
+    way_out = "use one service for both phases" if lacks_phase else "use other degrees, or another engine"
     factors = service.experts_pool.experts.factors if service.experts_pool.experts else ()
     place = next((f.span for f in factors if f.axis is AxisKind.EP and f.span), None)
     return CODE.at(
         place or service.span,
         f"not expressible in {engine.title}: {reason}",
         f"on {plan.deployment.replicas * service.replicas * service.gpus_per_replica} GPUs",
-        help=() if found else ("use one service for both phases",),
+        help=() if found else (way_out,),
         offers=_offers(plan, engine, service, found) if found else (),
     )
 
