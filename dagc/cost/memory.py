@@ -27,7 +27,8 @@ from dagc.cost.holding import Bytes, Holding
 from dagc.cost.weights import weight_bytes
 from dagc.plan.deployment import Phase, Pool, Service
 from dagc.plan.layout import Ranks
-from dagc.plan.plan import Plan, prefilling
+from dagc.plan.plan import Plan
+from dagc.plan.step_limits import prefilling
 
 
 class MemoryPart(StrEnum):

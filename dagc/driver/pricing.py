@@ -20,12 +20,11 @@ from dagc.cost.price import price
 from dagc.cost.weights import weight_bytes
 from dagc.diag.diagnostic import Diagnostic
 from dagc.driver.front import resolve_strategy
-from dagc.driver.strategies import Caches, beyond_memory, judge_overflow, size_memory, slowest_first
+from dagc.driver.strategies import Caches, beyond_memory, judge_overflow, other_timelines, size_memory, slowest_first
 from dagc.driver.tightening import running, tightened
 from dagc.graph.graph import PhaseGraph
 from dagc.graph.priced import PICOSECONDS, Picoseconds, PricedPhase
-from dagc.lower.handover import lower_transfer
-from dagc.lower.lower import lower, lower_filled, lower_prompts, lower_service
+from dagc.lower.lower import lower, lower_service
 from dagc.metrics import BUBBLE, COMMUNICATION, COMPARED, OBJECTIVES, Metric
 from dagc.plan.deployment import Phase
 from dagc.plan.placement import placed
@@ -114,12 +113,10 @@ class Judge:
         timelines = self._schedules(graph.classes, plan, scheduled)
         if isinstance(timelines, Diagnostic):
             return StrategyVerdict(timelines.code.code)
-        known = self._caches.templates
-        beside = lower_filled(plan, known) or lower_prompts(plan, known), lower_transfer(plan)
-        prompts, transfer = (self._times(self._priced(phase, plan)) if phase else None for phase in beside)
-        found = assess(plan, memory, slowest_first(graph, timelines)[1], prompts, transfer)
-        shown = tuple((metric.name, value(metric, plan, found)) for metric in figures)
-        return StrategyVerdict(None, share, shown, tuple(map(judged, found.requirements)))
+        others = other_timelines(plan, self._caches.templates, lambda phase: self._times(self._priced(phase, plan)))
+        found = assess(plan, memory, slowest_first(graph, timelines)[1], others)
+        known = tuple((metric.name, value(metric, plan, found)) for metric in figures)
+        return StrategyVerdict(None, share, known, tuple(map(judged, found.requirements)))
 
     def _schedules(
         self, phases: Sequence[PhaseGraph], plan: Plan, scheduled: Callable[[PricedPhase], Timeline]

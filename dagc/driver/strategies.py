@@ -21,14 +21,14 @@ from dagc.graph.graph import Graph, PhaseGraph
 from dagc.graph.priced import PricedPhase
 from dagc.graph.verify import verify as verify_graph
 from dagc.graph.verify import verify_layers
-from dagc.lower.lower import lower, lower_filled, lower_prompts
+from dagc.lower.lower import lower, lower_full_steps, lower_prompts
 from dagc.lower.templates import LoweringCache
 from dagc.ops.load import WIDE
 from dagc.plan.placement import placed
 from dagc.plan.plan import Facts, Plan, missing_rates, missing_shapes
 from dagc.plan.workload import AS_PLANNED, LoadSample
 from dagc.results.assess import assess
-from dagc.results.metrics import Metrics, measure, showing_slowest
+from dagc.results.metrics import NOTHING_ELSE, Metrics, OtherTimelines, measure, showing_slowest
 from dagc.results.structure import structure
 from dagc.schedule.schedule import schedule
 from dagc.schedule.template import TemplateCache
@@ -95,25 +95,25 @@ def price_plan(plan: Plan, found: list[Diagnostic], say: Say, sample: LoadSample
     """Memory, graph, cost, schedule, load where it is simulated, and the rules on them."""
     asked = plan
     plan, memory = size_memory(_steady(plan, say) if plan.facts.workload.is_open else plan)
-    graph, timelines, others, prompts, transfer = None, None, (), None, None
+    graph, timelines, replicas, others = None, None, (), NOTHING_ELSE
     if memory is not None and not missing_rates(plan):
-        graph, timelines, others = _timelines(plan, found, say)
-        prompts, transfer = (prompts_timeline(plan), transfer_timeline(plan)) if timelines else (None, None)
+        graph, timelines, replicas = _timelines(plan, found, say)
+        others = other_timelines(plan) if timelines else others
     load = None
     if timelines and sample and plan.facts.workload.concurrency is not None:
         from dagc.driver.load import strategy_load
 
         say(f"simulating {plan.name}")
         load = strategy_load(asked, sample, say, found)
-    assessment = assess(plan, memory, timelines, prompts, transfer, load.record if load else None)
+    assessment = assess(plan, memory, timelines, others, load.record if load else None)
     if timelines and plan.facts.workload.concurrency is not None:
         from dagc.plan.interleaving import with_varied_outputs
 
         if varied := with_varied_outputs(plan):
-            metrics = measure(varied, timelines, prompts_timeline(varied), transfer)
+            metrics = measure(varied, timelines, other_timelines(varied))
             assessment = replace(assessment, varied_tpot=metrics.decode.seconds)
     found += check_priced(plan, assessment)
-    return Priced(assessment, graph, timelines, others, load)
+    return Priced(assessment, graph, timelines, replicas, load)
 
 
 def _steady(plan: Plan, say: Say) -> Plan:
@@ -127,7 +127,7 @@ def _steady(plan: Plan, say: Say) -> Plan:
         _, timelines, _ = _timelines(held, [], say)
         if timelines is None:
             return None
-        return measure(held, timelines, prompts_timeline(held), transfer_timeline(held))
+        return measure(held, timelines, other_timelines(held))
 
     return in_steady_state(plan, admitted(plan).facts.workload.batch, measured)
 
@@ -190,22 +190,18 @@ def size_memory(plan: Plan) -> tuple[Plan, tuple[PoolMemory, ...] | None]:
     return plan, rank_memory(plan)
 
 
-def prompts_timeline(plan: Plan) -> Timeline | None:
-    """The timeline of the prefills that fill a pipeline, or of the step with prompts that come between decode steps;
-    None where there are neither.
-    """
-    phase = lower_filled(plan) or lower_prompts(plan)
-    return schedule(price(phase, plan)) if phase else None
+def other_timelines(
+    plan: Plan, known: LoweringCache | None = None, timed: Callable[[PhaseGraph], Timeline] | None = None
+) -> OtherTimelines:
+    """Timelines beside those of the phases; `timed` prices and schedules."""
+    transfer = None
+    if len(plan.deployment.services) > 1:
+        from dagc.lower.handover import lower_transfer
 
-
-def transfer_timeline(plan: Plan) -> Timeline | None:
-    """The timeline of the KV-cache transfer of one request; None where there is none, or load is not asked for."""
-    if len(plan.deployment.services) == 1:
-        return None
-    from dagc.lower.handover import lower_transfer
-
-    phase = lower_transfer(plan)
-    return schedule(price(phase, plan)) if phase else None
+        transfer = lower_transfer(plan)
+    graphs = lower_prompts(plan, known), transfer, *lower_full_steps(plan, known)
+    timed = timed or (lambda phase: schedule(price(phase, plan)))
+    return OtherTimelines(*[timed(phase) if phase else None for phase in graphs])
 
 
 def judge_overflow(priced: Iterable[PricedPhase], plan: Plan) -> Diagnostic | None:

@@ -17,7 +17,8 @@ from dagc.lower.batch import StepLoad
 from dagc.lower.phase import PhaseLowering
 from dagc.lower.templates import LoweringCache
 from dagc.plan.deployment import Phase, Service
-from dagc.plan.plan import Plan, entering, fills_pipeline, replica_classes
+from dagc.plan.plan import Plan, entering, fills_pipeline, prefills_alone, replica_classes
+from dagc.plan.step_limits import full_step_tokens
 
 
 def lower(plan: Plan, known: LoweringCache | None = None) -> Graph:
@@ -83,15 +84,20 @@ def lower_prompts(plan: Plan, known: LoweringCache | None = None) -> PhaseGraph 
     return PhaseLowering(plan, shapes, service, phase, alike, riding, known or LoweringCache(), load).graph()
 
 
-def lower_filled(plan: Plan, known: LoweringCache | None = None) -> PhaseGraph | None:
-    """As many steps of prompts behind each other as there are stages that prefill alone; None where there are none."""
-    shapes, service = plan.facts.model.shapes(), plan.deployment.services[0]
-    if shapes is None or not fills_pipeline(plan, service):
-        return None
-    plan, service = entering(plan), _in_steps(service, service.stages)
-    alike = replica_classes(plan, service)[0]
-    alike = replace(alike, sequences=alike.sequences * service.stages)
-    return PhaseLowering(plan, shapes, service, Phase.PREFILL, alike, known=known or LoweringCache()).graph()
+def lower_full_steps(plan: Plan, known: LoweringCache | None = None) -> tuple[PhaseGraph | None, PhaseGraph | None]:
+    """Steps of GPUs that prefill alone where more prompts wait than have room: one, and as many behind each other as
+    there are stages. Where prompts are split it is their mean step.
+
+    The first is None where it is the prefill, the second without a pipeline, both where no GPUs prefill alone.
+    """
+    service, workload, known = plan.deployment.services[0], plan.facts.workload, known or LoweringCache()
+    if plan.facts.model.shapes() is None or not prefills_alone(plan, service):
+        return None, None
+    tokens = full_step_tokens(plan)
+    fresh = min(tokens, workload.fresh)
+    load = StepLoad(0.0, tokens, fresh, workload.prefix + (workload.fresh - fresh) // 2)
+    one = lower_step(plan, service, 0, load, known) if tokens != workload.fresh else None
+    return one, lower_step(plan, service, 0, load, known, service.stages) if service.stages > 1 else None
 
 
 def lower_step(

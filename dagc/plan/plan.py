@@ -199,15 +199,13 @@ def requests_at_once(plan: Plan) -> int | None:
 
 def entering(plan: Plan) -> Plan:
     """The plan whose batch is what is prefilled at once: all of a static batch, else one prompt on each rank."""
-    return _with_prompts(plan, 1)
+    return with_prompts(plan, 1)
 
 
-def prefilling(plan: Plan) -> Plan:
-    """The plan whose batch is what GPUs that prefill alone hold at once: all of a static batch, else on each rank as
-    many prompts as a chunk has room for, one at least, for each step that its pipeline has under way.
-    """
-    each, service = max(1, plan.facts.workload.chunk // plan.facts.workload.fresh), plan.deployment.services[0]
-    return _with_prompts(plan, each * (service.stages if fills_pipeline(plan, service) else 1))
+def prefills_alone(plan: Plan, service: Service) -> bool:
+    """Whether requests come and go on GPUs that prefill alone, attention and experts on the same."""
+    is_alone = service.phase is Phase.PREFILL and len(service.pools) == 1
+    return is_alone and plan.facts.workload.concurrency is not None
 
 
 def fills_pipeline(plan: Plan, service: Service) -> bool:
@@ -216,11 +214,11 @@ def fills_pipeline(plan: Plan, service: Service) -> bool:
     They do where requests come and go on GPUs that prefill alone: a step is one micro-batch. Attention and experts on
     GPUs of their own take turns on the micro-batches of a step instead.
     """
-    is_alone = service.phase is Phase.PREFILL and len(service.pools) == 1
-    return is_alone and service.stages > 1 and plan.facts.workload.concurrency is not None
+    return prefills_alone(plan, service) and service.stages > 1
 
 
-def _with_prompts(plan: Plan, each: int) -> Plan:
+def with_prompts(plan: Plan, each: int) -> Plan:
+    """The plan whose batch is so many prompts on each rank, or all requests in flight; all of a static batch."""
     workload = plan.facts.workload
     if workload.concurrency is None:
         return plan

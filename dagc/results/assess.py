@@ -15,7 +15,7 @@ from dagc.plan.workload import Requirement
 from dagc.results.assessment import Actual, Assessment, RequirementVerdict, Verdict, decided, written
 from dagc.results.measured import Evidence, measured_actual
 from dagc.results.memory import MemoryOfPools
-from dagc.results.metrics import measure
+from dagc.results.metrics import NOTHING_ELSE, OtherTimelines, measure
 from dagc.results.quantity import satisfies
 
 if TYPE_CHECKING:
@@ -29,13 +29,12 @@ def assess(
     plan: Plan,
     memory: tuple[PoolMemory, ...] | None,
     timelines: tuple[Timeline, ...] | None,
-    prompts: Timeline | None = None,
-    transfer: Timeline | None = None,
+    others: OtherTimelines = NOTHING_ELSE,
     load: SimulatedLoad | None = None,
 ) -> Assessment:
     """Figures and verdicts of one plan; None where the plan could not be priced."""
     figures = MemoryOfPools(memory) if memory else None
-    metrics = measure(plan, timelines, prompts, transfer) if timelines else None
+    metrics = measure(plan, timelines, others) if timelines else None
     shapes = missing_shapes(plan)
     evidence = Evidence(plan, figures, metrics, shapes, missing_rates(plan), load)
     return Assessment(

@@ -21,12 +21,14 @@ Definitions, each used everywhere under this name:
   C / (TTFT + (O - 1) x TPOT).
 - Throughput of prefill and decode pools in steady state: each holds a batch while the other works on the next, so
   requests a second = min(B / prefill, B / cache transfer, B / ((O - 1) x TPOT)), and the smallest names the bottleneck.
+  Where requests come and go, prefill that is the bottleneck has full steps: the first term is the prompts of a step,
+  tokens of a step / (P x uncached share) on each rank, by the interval of steps.
 - Load balance of a phase: the time that a GPU computes in a step, averaged over all GPUs of the phase, as a share of
   the busiest one's.
 - Input, output and total tokens a second: requests a second times P, O and P + O. A GPU: divided by all GPUs.
 
-Beside them are the rates of each phase alone: B x P / TTFT prompt tokens (B as many as are prefilled at once), and
-B / TPOT generated tokens a second.
+Beside them are the rates of each phase alone: B x P / TTFT prompt tokens (B as many as are prefilled at once; of pools
+those of full steps), and B / TPOT generated tokens a second.
 
 A cluster states one price for a GPU of whatever device. Tokens carry the whole cost of the deployment while they are
 made: price a second / tokens a second.
@@ -53,7 +55,8 @@ from typing import NamedTuple
 from dagc.graph.graph import Graph, PhaseGraph, Template
 from dagc.graph.priced import PICOSECONDS, Costs, PricedPhase, serial_time
 from dagc.ops.op import Lane
-from dagc.plan.plan import Plan, entering, fills_pipeline
+from dagc.plan.plan import Plan, entering, prefills_alone
+from dagc.plan.step_limits import full_step_tokens, server_overhead
 from dagc.plan.workload import Workload
 from dagc.results import summary as out
 from dagc.results.facts import SECONDS_PER_HOUR
@@ -101,17 +104,30 @@ def _slowest(phase: PhaseGraph, timelines: tuple[Timeline, ...]) -> PhaseGraph:
     return max(classes, key=lambda timeline: (timeline.interval, timeline.makespan)).priced.graph
 
 
-def measure(
-    plan: Plan, timelines: tuple[Timeline, ...], prompts: Timeline | None = None, transfer: Timeline | None = None
-) -> Metrics:
+class OtherTimelines(NamedTuple):
+    """Timelines beside those of the phases, each None where there is none.
+
+    `prompts` is that of the step with prompts that come between decode steps (`dagc.plan.interleaving`), `transfer`
+    that of the KV-cache transfer of one request, where TTFT includes it. `full_step` and `full_pipeline` are those of
+    GPUs that prefill alone (`dagc.lower.lower.lower_full_steps`).
+    """
+
+    prompts: Timeline | None = None
+    transfer: Timeline | None = None
+    full_step: Timeline | None = None
+    full_pipeline: Timeline | None = None
+
+
+NOTHING_ELSE = OtherTimelines()
+
+
+def measure(plan: Plan, timelines: tuple[Timeline, ...], others: OtherTimelines = NOTHING_ELSE) -> Metrics:
     """Metrics of a plan from its timelines in order: prefill, the cache transfer where there is one, decode.
 
-    Each is the timeline of the slowest class of replicas. `prompts` is that of the step with prompts that come between
-    decode steps, if any do (`dagc.plan.interleaving`), or of the prefills that fill a pipeline; `transfer` that of the
-    KV-cache transfer of one request, where TTFT includes it.
+    Each is the timeline of the slowest class of replicas.
     """
     first, *between, last = timelines
-    bare, step = _phase(first), _phase(last)
+    bare, step, prompts = _phase(first), _phase(last), others.prompts
     with_prompts = prompts.interval / PICOSECONDS if prompts else None
     serving = serve(plan, Steps(bare.seconds, step.seconds, with_prompts))
     host, tpot = serving.host_seconds, serving.tpot_seconds
@@ -120,10 +136,8 @@ def measure(
     error = _error(step, serving, band(prompts.priced) if prompts else bare.error_share)
     decode = replace(step, seconds=tpot, latency_seconds=step.latency_seconds + added, error_share=error)
     handover = between[0].makespan / PICOSECONDS if between else None
-    throughput = _throughput(
-        plan, replace(prefill, seconds=_prefill_interval(plan, first, prompts) + host), decode, handover
-    )
-    moved = transfer.makespan / PICOSECONDS if transfer else None
+    throughput = _throughput(plan, _prefills(plan, first, others, host), prefill, decode, handover)
+    moved = others.transfer.makespan / PICOSECONDS if others.transfer else None
     ttft = replace(prefill, seconds=prefill.seconds + (moved or 0.0))
     phases = out.Phases(
         ttft_definition=plan.facts.workload.ttft_definition,
@@ -135,12 +149,26 @@ def measure(
     return Metrics(phases, throughput, serving)
 
 
-def _prefill_interval(plan: Plan, prefill: Timeline, filled: Timeline | None) -> float:
-    """Seconds from one prefill to the next: all of it, or in a pipeline that of its slowest stage."""
-    service = plan.deployment.services[0]
-    if filled is None or not fills_pipeline(plan, service):
-        return prefill.interval / PICOSECONDS
-    return pipeline_interval(prefill.makespan, filled.makespan, service.stages) / PICOSECONDS
+class _Prefills(NamedTuple):
+    """Requests that are prefilled, and the seconds from their begin to that of the next ones."""
+
+    requests: float
+    seconds: float
+
+
+def _prefills(plan: Plan, prefill: Timeline, others: OtherTimelines, host: float) -> _Prefills:
+    """As fast as they follow each other: GPUs that prefill alone fill their steps, where they are what limits."""
+    service, workload, stages = plan.deployment.services[0], plan.facts.workload, 1
+    if not prefills_alone(plan, service):
+        return _Prefills(entering(plan).facts.workload.batch, prefill.interval / PICOSECONDS + host)
+    one = others.full_step or prefill
+    seconds = one.makespan / PICOSECONDS
+    if others.full_pipeline:
+        stages = service.stages
+        seconds = pipeline_interval(one.makespan, others.full_pipeline.makespan, stages) / PICOSECONDS
+    together = full_step_tokens(plan) / workload.fresh * plan.deployment.cache_count(service)
+    requests = min(together, (workload.concurrency or workload.batch) / stages)
+    return _Prefills(requests, max(seconds, server_overhead(plan).prefill_launch_seconds) + host)
 
 
 def cost_of(plan: Plan, metrics: Metrics | None) -> out.Cost | None:
@@ -209,10 +237,10 @@ def _load_balance(timeline: Timeline) -> float:
 
 
 def _throughput(
-    plan: Plan, prefill: out.PhaseRecord, decode: out.PhaseRecord, handover: float | None
+    plan: Plan, prefills: _Prefills, prefill: out.PhaseRecord, decode: out.PhaseRecord, handover: float | None
 ) -> out.Throughput:
-    workload, prefilled, gpus = plan.facts.workload, entering(plan).facts.workload.batch, plan.deployment.gpus
-    rates = _request_rates(workload, prefilled, prefill, decode, handover)
+    workload, gpus = plan.facts.workload, plan.deployment.gpus
+    rates = _request_rates(workload, prefills, prefill, decode, handover)
     limit = min(rates, key=lambda name: rates[name])
     requests = rates[limit]
     into, out_of, total = (requests * n for n in (workload.prompt, workload.output, workload.prompt + workload.output))
@@ -225,13 +253,13 @@ def _throughput(
         input_tokens_per_second_per_gpu=into / gpus,
         output_tokens_per_second_per_gpu=out_of / gpus,
         total_tokens_per_second_per_gpu=total / gpus,
-        prefill_tokens_per_second=_rate(prefilled * workload.prompt, prefill.seconds),
+        prefill_tokens_per_second=_rate(prefills.requests * workload.prompt, prefills.seconds),
         decode_tokens_per_second=_rate(workload.batch, decode.seconds),
     )
 
 
 def _request_rates(
-    workload: Workload, prefilled: int, prefill: out.PhaseRecord, decode: out.PhaseRecord, handover: float | None
+    workload: Workload, prefills: _Prefills, prefill: out.PhaseRecord, decode: out.PhaseRecord, handover: float | None
 ) -> dict[str, float]:
     """Requests a second that each part could sustain."""
     batch, steps = workload.batch, workload.output - 1
@@ -241,7 +269,7 @@ def _request_rates(
         decoding = decode.latency_seconds + (steps - 1) * decode.seconds if steps > 0 else 0.0
         return {"both": _rate(batch, prefill.seconds + decoding)}
     return {
-        "prefill": _rate(prefilled, prefill.seconds),
+        "prefill": _rate(*prefills),
         "handover": _rate(batch, handover),
         "decode": _rate(batch, steps * decode.seconds),
     }

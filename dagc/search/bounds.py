@@ -26,6 +26,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
+from math import ceil
 from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -37,6 +38,7 @@ from dagc.graph.priced import PICOSECONDS, Picoseconds
 from dagc.metrics import GPUS, THROUGHPUT, TPOT, TTFT
 from dagc.plan.deployment import Options, Phase
 from dagc.plan.plan import Facts
+from dagc.plan.step_limits import overhead_on, prompt_tokens
 from dagc.plan.workload import Per, Requirement
 from dagc.results.quantity import satisfies
 from dagc.search.candidate import PoolForm, ServicePlan, ServiceShape
@@ -123,9 +125,10 @@ class LowerBounds:
         host = facts.runtime.host_seconds
         return np.stack([prefill + host, (step * (1 + drafts) + host) / facts.workload.tokens_per_step])
 
-    def entering(self, shape: ServiceShape, batch: int) -> int:
-        """Sequences that are prefilled at once: all of a static batch, else one on each rank of attention."""
-        return batch if self.facts.workload.concurrency is None else min(batch, shape.replicas * shape.attention.dp)
+    def entering(self, shape: ServiceShape, batch: int, each: int = 1) -> int:
+        """Sequences that are prefilled at once: all of a static batch, else so many on each rank of attention."""
+        is_static = self.facts.workload.concurrency is None
+        return batch if is_static else min(batch, each * shape.replicas * shape.attention.dp)
 
     def steps_of(self, services: Sequence[tuple[ServicePlan, int, int]]) -> Figures:
         """Seconds of a prefill and of a decode step at least, with so many sequences; 0 of a phase that is not there.
@@ -242,6 +245,24 @@ def fills_pipeline(facts: Facts, shape: ServiceShape) -> bool:
     one micro-batch (`dagc.plan.plan.fills_pipeline`).
     """
     return facts.workload.concurrency is not None and shape.stages > 1 and shape.form is PoolForm.SHARED
+
+
+def prompts_of_step(facts: Facts, shape: ServiceShape) -> int:
+    """Prompts of a rank in a step of a service that prefills alone, where more wait than have room; a part is one."""
+    if facts.workload.concurrency is None or shape.form is not PoolForm.SHARED:
+        return 1
+    return ceil(prompt_tokens(facts, facts.cluster.device, shape.attention.dp) / facts.workload.fresh)
+
+
+def most_prompts(facts: Facts) -> int:
+    """The most prompts of a rank in a step of any service that prefills alone."""
+    return ceil(prompt_tokens(facts, facts.cluster.device, 1) / facts.workload.fresh)
+
+
+def launch_seconds(facts: Facts, shape: ServiceShape) -> float:
+    """What a step of a service that prefills alone takes at least (`dagc.catalog.serving_overhead`)."""
+    exchanges = shape.attention.dp > 1 and shape.experts.ep > 1
+    return overhead_on(facts, facts.cluster.device, has_pools=True, exchanges=exchanges).prefill_launch_seconds
 
 
 def rate(amount: npt.NDArray[np.int64] | int, seconds: Figures) -> Figures:

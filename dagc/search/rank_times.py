@@ -120,16 +120,16 @@ class RankTimes:
             found[:, rows] = work(attention, parts, phase, level)
         return StageTimes(*found)
 
-    def prompts(self, asked: Sequence[tuple[AttentionClass, ExpertsClass]]) -> Figures:
-        """Seconds of a prefill of one prompt on each rank of attention, of each pair of classes."""
+    def prompts(self, asked: Sequence[tuple[AttentionClass, ExpertsClass]], each: int) -> Figures:
+        """Seconds of a prefill of `each` prompts on each rank of attention, of each pair of classes."""
         parts = [self._parts(attention, one, Phase.PREFILL) for attention, one in asked]
         work: list[Work] = []
         for (attention, _), one in zip(asked, parts, strict=True):
-            of_rank = self.fresh // attention.most / attention.tp
+            of_rank = self.fresh * each // attention.most / attention.tp
             work += [(part, [of_rank * one.experts.experts.width]) for part in self._moe(attention, one)]
         times, found = iter(self.times_of(work) if work else ()), np.zeros(len(parts))
         for row, ((attention, _), one) in enumerate(zip(asked, parts, strict=True)):
-            attended = self._attended(one.attention, [1], attention)[0]
+            attended = self._attended(one.attention, [each], attention)[0]
             found[row] = attended[HIGH] + attended[COLLECTIVES]
             for part in self._moe(attention, one):
                 whole = next(times).sum(axis=2)[0] / PICOSECONDS
@@ -144,10 +144,10 @@ class RankTimes:
         work: list[Work] = [(part, [one * part.experts.width for one in tokens]) for part in parts]
         return np.array([(one[:, LOW] + one[:, SUMS]).sum(axis=1) for one in self.times_of(work)]) / PICOSECONDS
 
-    def alone(self, attention: AttentionClass) -> float:
-        """Seconds of attention's part with one prompt on a rank."""
+    def alone(self, attention: AttentionClass, prompts: int = 1) -> float:
+        """Seconds of attention's part with some prompts on a rank."""
         part = AttentionPart(Phase.PREFILL, attention.tp, attention.most, False, 1, False, False)
-        return float(self._attended(part, [1], attention)[0, HIGH])
+        return float(self._attended(part, [prompts], attention)[0, HIGH])
 
     def _moe(self, attention: AttentionClass, one: StageParts) -> list[ExpertsPart | ExchangePart]:
         """Parts that depend on the tokens of an expert group."""

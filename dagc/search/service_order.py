@@ -98,9 +98,12 @@ class ServiceOrder:
         """Take prices; one below its bound counts as the bound, an infinite one does not fit."""
         column, steps = self.column, self._goal.facts.workload.output - 1
         self.seconds[rows] = np.maximum(self.seconds[rows], seconds)
-        amount, taken = (column.requests, 1) if self.is_prefill else (column.running, steps)
-        # Outputs of one token take no decode steps, even of a service that does not fit.
-        self.rates[rows] = rate(amount[rows], taken * self.seconds[rows] if taken else np.zeros(len(rows)))
+        if self.is_prefill:
+            self.rates[rows] = rate(column.requests[rows], np.maximum(column.filled[rows], self.seconds[rows]))
+        else:
+            # Outputs of one token take no decode steps, even of a service that does not fit.
+            taken = steps * self.seconds[rows] if steps else np.zeros(len(rows))
+            self.rates[rows] = rate(column.running[rows], taken)
         self.level[rows] = PRICED
         self._settle(np.array(rows, dtype=np.int64))
 

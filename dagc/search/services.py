@@ -16,7 +16,16 @@ import numpy.typing as npt
 
 from dagc.plan.deployment import Phase
 from dagc.plan.plan import Facts
-from dagc.search.bounds import Figures, LowerBounds, ServiceBound, fills_pipeline, prompt_ranks, rate
+from dagc.search.bounds import (
+    Figures,
+    LowerBounds,
+    ServiceBound,
+    fills_pipeline,
+    launch_seconds,
+    prompt_ranks,
+    prompts_of_step,
+    rate,
+)
 from dagc.search.candidate import Candidate, ServicePlan, alone, spell
 from dagc.search.size_bounds import SizeBounds, size_bounds
 from dagc.search.space import Families, FamilyKey, Refusals, Space
@@ -43,10 +52,10 @@ class FamilyCount:
 class ServiceColumn:
     """Services of one phase that take so many GPUs. Arrays have shape (services,).
 
-    `family` is the place of a service's in `families`. `requests` are those that it prefills at once, in all stages of
-    a pipeline, on `ranks` of each replica (1 of a decode service), `running` those that it decodes at most. `is_tight`
-    where bounds know the memory; seconds are infinite where it does not fit. `hoped` is TPOT at least if caches hold
-    all sequences: what is tried first goes by it.
+    `family` is the place of a service's in `families`. It prefills no more than `requests` in `filled` seconds, and has
+    one on each of `ranks` of a replica in TTFT (1 of a decode service); `running` are those that it decodes at most.
+    `is_tight` where bounds know the memory; seconds are infinite where it does not fit. `hoped` is TPOT at least if
+    caches hold all sequences: what is tried first goes by it.
     """
 
     phase: Phase
@@ -56,6 +65,7 @@ class ServiceColumn:
     services: list[ServicePlan]
     family: npt.NDArray[np.int64]
     requests: npt.NDArray[np.int64]
+    filled: Figures
     ranks: npt.NDArray[np.int64]
     ttft: Figures
     tpot: Figures
@@ -76,6 +86,7 @@ class ServiceColumn:
         """Put in bounds that know the memory."""
         for row, bound in zip(rows, bounds, strict=True):
             self.ttft[row] = max(self.ttft[row], bound.ttft)
+            self.filled[row] = max(self.filled[row], bound.ttft)
             self.tpot[row] = max(self.tpot[row], bound.tpot)
             self.running[row] = bound.running
             self.is_tight[row] = True
@@ -84,7 +95,7 @@ class ServiceColumn:
         """Requests a second at most: of prefill, of decode, or of both phases on the same GPUs; with another TPOT."""
         steps, tpot = facts.workload.output - 1, self.tpot if tpot is None else tpot
         if self.phase is Phase.PREFILL:
-            return rate(self.requests, self.ttft)
+            return rate(self.requests, self.filled)
         # Of a service that does not fit TPOT has no end, and an output of one token has no step.
         decoding = steps * tpot if steps else np.where(np.isinf(tpot), np.inf, 0.0)
         return rate(self.running, decoding if self.phase is Phase.DECODE else self.ttft + decoding)
@@ -159,12 +170,26 @@ class Services:
         # Prompts that come between steps, and memory of prefill, are known only where a bound is tightened.
         is_tight = is_full if phase is Phase.DECODE else np.zeros(len(services), dtype=np.bool_)
         is_decode, facts = phase is Phase.DECODE, self._bounds.facts
-        if phase is Phase.PREFILL:
-            # No prefill leaves a pipeline earlier than a stage's mean share of it after the one before.
-            under_way = [one.shape.stages if fills_pipeline(facts, one.shape) else 1 for one in services]
-            entering = [n * stages for n, stages in zip(entering, under_way, strict=True)]
-        requests, running = np.array(entering, dtype=np.int64), np.full(len(services), batch)
+        requests, filled = np.array(entering, dtype=np.int64), ttft.copy()
+        if phase is Phase.PREFILL and facts.workload.concurrency is not None:
+            requests, filled = self._full_steps(services, batch)
+        running = np.full(len(services), batch)
         ranks = np.array([1 if is_decode else prompt_ranks(facts, one.shape) for one in services], dtype=np.int64)
         return ServiceColumn(
-            phase, gpus, batch, counts, services, family, requests, ranks, ttft, tpot, running, hoped, is_tight
+            phase, gpus, batch, counts, services, family, requests, filled, ranks, ttft, tpot, running, hoped, is_tight
         )
+
+    def _full_steps(self, services: Sequence[ServicePlan], batch: int) -> tuple[npt.NDArray[np.int64], Figures]:
+        """Requests of services that prefill alone, and seconds at least from their begin to that of the next ones.
+
+        No step leaves a pipeline earlier than a stage's mean share of it after the one before, so that as many steps as
+        there are stages take no less than one. A step with a part of a prompt more yields no more for each prompt.
+        """
+        facts, entering = self._bounds.facts, self._bounds.entering
+        together = [prompts_of_step(facts, one.shape) for one in services]
+        asked = [(one, entering(one.shape, batch, n), batch) for one, n in zip(services, together, strict=True)]
+        under_way = [one.shape.stages if fills_pipeline(facts, one.shape) else 1 for one in services]
+        each = zip(services, together, under_way, strict=True)
+        requests = [entering(one.shape, batch, n * steps) for one, n, steps in each]
+        launches = [n * launch_seconds(facts, one.shape) for one, n in zip(services, under_way, strict=True)]
+        return np.array(requests, dtype=np.int64), np.maximum(self._bounds.seconds_of(asked)[0], launches)

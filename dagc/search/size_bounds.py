@@ -12,10 +12,11 @@ where q' is q rounded down, as the smaller micro-batches may be. With no more mi
 
 With more, s / m lies in one of some intervals, whose upper end gives m / s and the most stages, and whose lower end q.
 
-Where requests come and go a prefill has one prompt on each rank of attention, and each of s stages has one. The next
-one follows when a stage has passed on its own, 1 / s of path(1) or later, so that
+Where requests come and go a step of prefill has no more than k prompts on each rank of attention, as many as there is
+room for, and each of s stages has one. The next one follows when a stage has passed on its own, 1 / s of path(k) or
+later, so that
 
-    requests a GPU and second <= 1 / (a path(1))
+    requests a GPU and second <= k / (a path(k))
 
 A pair on p and d GPUs yields no more than min(p P(B / p), d D(B / d)), a service for both phases on G no more than the
 decode of G, each request of which has waited for a prompt's attention too.
@@ -33,7 +34,7 @@ import numpy.typing as npt
 
 from dagc.degrees import Degrees
 from dagc.plan.deployment import Phase
-from dagc.search.bounds import Figures, LowerBounds
+from dagc.search.bounds import Figures, LowerBounds, most_prompts
 from dagc.search.candidate import ServiceShape
 from dagc.search.goal import SLACK, Goal
 from dagc.search.rank_times import AttentionClass, ExpertsClass, Level, Places, RankTimes
@@ -278,16 +279,17 @@ class SizeBounds:
 
     def _prompts(self) -> Yield:
         """What services yield that prefill."""
-        workload, times = self._facts.workload, self._times
+        times, together = self._times, most_prompts(self._facts)
+        tokens = self._facts.workload.fresh * together
         ways = [one for one in self._experts if one.overlap == 1]
-        shares = [workload.fresh / (1 << power) for power in range(6)]
+        shares = [tokens / (1 << power) for power in range(6)]
         held = times.experts_alone(ways, shares)
         asked: list[tuple[float, int, int]] = []
         for number, attention in enumerate(self._attentions):
-            lowest, of_rank = times.alone(attention), workload.fresh // attention.most / attention.tp
+            lowest, of_rank = times.alone(attention, together), tokens // attention.most / attention.tp
             at = next((i for i, share in enumerate(shares) if share <= of_rank), None)
             beside = held[:, at] if at is not None else np.zeros(len(ways))
-            rates = 1 / (attention.ranks * (lowest + beside))
+            rates = together / (attention.ranks * (lowest + beside))
             asked += [(float(rate), number, row) for row, rate in enumerate(rates)]
         asked.sort(reverse=True)
         best = Yield(float(self._batch), 0.0, self._attentions[0], ways[0])
@@ -296,8 +298,8 @@ class SizeBounds:
             if not some:
                 break
             pairs = [(self._attentions[number], ways[row]) for _, number, row in some]
-            for pair, seconds in zip(pairs, times.prompts(pairs), strict=True):
-                rate = 1 / (pair[0].ranks * float(seconds))
+            for pair, seconds in zip(pairs, times.prompts(pairs, together), strict=True):
+                rate = together / (pair[0].ranks * float(seconds))
                 if rate > best.requests:
                     best = Yield(float(self._batch), rate, *pair)
         return replace(best, requests=CLOSE * best.requests)

@@ -33,8 +33,9 @@ def policies(plan: Plan, blocks: Sequence[int]) -> tuple[Policy, ...]:
 
 
 def _policy(plan: Plan, service: Service, blocks: int) -> Policy:
-    workload, scheduler = plan.facts.workload, scheduler_of(plan)
-    value, limits = limits_of(plan, service), step_limits(plan, service)
+    workload, scheduler = plan.facts.workload, scheduler_of(plan.facts)
+    device = plan.device_of(service.attention_pool)
+    value, limits = limits_of(plan.facts, device, service.attention_ranks), step_limits(plan, service)
     ranks = service.attention_ranks
     share = scheduler.output_share[ranks > 1]
     unit = _UNIT if workload.drafted else 1

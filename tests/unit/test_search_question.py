@@ -139,7 +139,20 @@ def test_a_service_that_falls_is_counted_once() -> None:
     ones, numbers = np.ones(3), np.ones(3, dtype=np.int64)
     services = [ServicePlan(ServiceShape(1, 1), phase=Phase.DECODE)] * 3
     column = ServiceColumn(
-        Phase.DECODE, 1, 64, [], services, 0 * numbers, numbers, numbers, ones, 0.5 * ones, numbers, ones, numbers > 1
+        Phase.DECODE,
+        1,
+        64,
+        [],
+        services,
+        0 * numbers,
+        numbers,
+        ones,
+        numbers,
+        ones,
+        0.5 * ones,
+        numbers,
+        ones,
+        numbers > 1,
     )
     order = ServiceOrder(column, goal, 2, 0)
     column.tighten([1], [ServiceBound(0.0, 2.0, 1)])
@@ -156,7 +169,7 @@ def test_a_service_that_does_not_fit_has_no_rate(output: int, rates: tuple[float
     services = [ServicePlan(ServiceShape(1, 1), phase=Phase.DECODE)] * 2
     tpot = np.array([1.0, np.inf])
     column = ServiceColumn(
-        Phase.DECODE, 1, 64, [], services, 0 * number, number, number, ones, tpot, 4 * number, ones, number > 0
+        Phase.DECODE, 1, 64, [], services, 0 * number, number, ones, number, ones, tpot, 4 * number, ones, number > 0
     )
     assert column.rates(given).tolist() == list(rates)
 

@@ -33,7 +33,7 @@ def check(plan: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
 
 def _of_steps(plan: Plan, running: int) -> tuple[str, tuple[str, ...], str] | None:
     """What limits them, notes and help where it is the token budget of a step; else None."""
-    most, scheduler = running_limit(plan), scheduler_of(plan)
+    most, scheduler = running_limit(plan), scheduler_of(plan.facts)
     if most is None or running < most or scheduler.token_budget is None:
         return None
     service, workload = plan.deployment.services[-1], plan.facts.workload
