@@ -247,21 +247,15 @@ def fills_pipeline(facts: Facts, shape: ServiceShape) -> bool:
     return facts.workload.concurrency is not None and shape.stages > 1 and shape.form is PoolForm.SHARED
 
 
-def prompts_of_step(facts: Facts, shape: ServiceShape) -> int:
-    """Prompts of a rank in a step of a service that prefills alone, where more wait than have room; a part is one."""
-    if facts.workload.concurrency is None or shape.form is not PoolForm.SHARED:
-        return 1
-    return ceil(prompt_tokens(facts, facts.cluster.device, shape.attention.dp) / facts.workload.fresh)
+def prompts_of_step(facts: Facts, ranks: int) -> int:
+    """Prompts of one attention rank of so many in a step of GPUs that prefill alone, where more wait than have room; a
+    part is one. No rank of any service has more than a lone one.
+    """
+    return ceil(prompt_tokens(facts, facts.cluster.device, ranks) / facts.workload.fresh)
 
 
-def most_prompts(facts: Facts) -> int:
-    """The most prompts of a rank in a step of any service that prefills alone."""
-    return ceil(prompt_tokens(facts, facts.cluster.device, 1) / facts.workload.fresh)
-
-
-def launch_seconds(facts: Facts, shape: ServiceShape) -> float:
-    """What a step of a service that prefills alone takes at least (`dagc.catalog.serving_overhead`)."""
-    exchanges = shape.attention.dp > 1 and shape.experts.ep > 1
+def launch_seconds(facts: Facts, exchanges: bool) -> float:
+    """What a step of GPUs that prefill alone takes at least (`dagc.catalog.serving_overhead`)."""
     return overhead_on(facts, facts.cluster.device, has_pools=True, exchanges=exchanges).prefill_launch_seconds
 
 

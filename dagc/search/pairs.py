@@ -2,11 +2,11 @@
 
 What a pair is judged by comes from its two services. TTFT is that of the prefill service. TPOT is that of the decode
 service, which differs only with the rank of a node at which its ranks begin. With B sequences, of which E are prefilled
-at once, O output tokens and seconds or bounds on them of these two, throughput is at most O x min(E / TTFT, B / ((O -
-1) x TPOT)); the KV-cache transfer can only lower it. E is B, or, where requests come and go, no more than what the GPUs
-of the prefill service have room for in a step. So of services that take the same GPUs, in rising order of their
-seconds, no pair has a better bound in any objective than one with neither place behind its own: where a pair is closed,
-so is every pair with no place before it.
+at once, O output tokens and seconds or bounds on them of these two, throughput is at most
+O x min(E / TTFT, B / ((O - 1) x TPOT)); the KV-cache transfer can only lower it. E is B, or, where requests come
+and go, no more than what the GPUs of the prefill service have room for in a step. So of services that take the same
+GPUs, in rising order of their seconds, no pair has a better bound in any objective than one with neither place behind
+its own: where a pair is closed, so is every pair with no place before it.
 
 The pairs of p GPUs for prefill and d for decode are a cell, and each cell is walked from its first pair: from (i, j) on
 to (i, j + 1), and from (i, 0) to (i + 1, 0) also. A node represents the pairs that are reached through it alone, so
@@ -28,7 +28,7 @@ import numpy as np
 
 from dagc.plan.deployment import Phase
 from dagc.plan.plan import Facts
-from dagc.search.bounds import Miss, TimeBound, misses_of, most_prompts, prompt_ranks, rate, vectors_of
+from dagc.search.bounds import Miss, TimeBound, misses_of, prompt_ranks, prompts_of_step, rate, vectors_of
 from dagc.search.candidate import Candidate, ServicePlan
 from dagc.search.front import Vectors, by_promise
 from dagc.search.incumbents import Incumbents
@@ -178,7 +178,7 @@ class Pairs:
         ttft, tpot = np.array([(one[1], other[1]) for _, one, other in found]).reshape(-1, 2).T
         entering = np.full(len(found), batch)
         if workload.concurrency is not None:
-            entering = np.minimum(batch, nodes[:, 0] * most_prompts(self._facts))
+            entering = np.minimum(batch, nodes[:, 0] * prompts_of_step(self._facts, 1))
         slower = np.minimum(rate(entering, ttft), rate(np.full(len(found), batch), (workload.output - 1) * tpot))
         bound = TimeBound(ttft, tpot, workload.output * slower)
         # Later services of a queue may have more ranks of attention, so the most of any of so many GPUs count.

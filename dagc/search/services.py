@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +27,7 @@ from dagc.search.bounds import (
     prompts_of_step,
     rate,
 )
-from dagc.search.candidate import Candidate, ServicePlan, alone, spell
+from dagc.search.candidate import Candidate, PoolForm, ServicePlan, alone, spell
 from dagc.search.size_bounds import SizeBounds, size_bounds
 from dagc.search.space import Families, FamilyKey, Refusals, Space
 
@@ -186,10 +187,14 @@ class Services:
         there are stages take no less than one. A step with a part of a prompt more yields no more for each prompt.
         """
         facts, entering = self._bounds.facts, self._bounds.entering
-        together = [prompts_of_step(facts, one.shape) for one in services]
+        # Asked for some ten thousand services, which differ in few of these.
+        room, launch = cache(partial(prompts_of_step, facts)), cache(partial(launch_seconds, facts))
+        shapes = [one.shape for one in services]
+        together = [room(one.attention.dp) if one.form is PoolForm.SHARED else 1 for one in shapes]
         asked = [(one, entering(one.shape, batch, n), batch) for one, n in zip(services, together, strict=True)]
-        under_way = [one.shape.stages if fills_pipeline(facts, one.shape) else 1 for one in services]
-        each = zip(services, together, under_way, strict=True)
-        requests = [entering(one.shape, batch, n * steps) for one, n, steps in each]
-        launches = [n * launch_seconds(facts, one.shape) for one, n in zip(services, under_way, strict=True)]
+        under_way = [one.stages if fills_pipeline(facts, one) else 1 for one in shapes]
+        each = zip(shapes, together, under_way, strict=True)
+        requests = [entering(one, batch, n * steps) for one, n, steps in each]
+        exchanges = [one.attention.dp > 1 and one.experts.ep > 1 for one in shapes]
+        launches = [n * launch(is_exchange) for is_exchange, n in zip(exchanges, under_way, strict=True)]
         return np.array(requests, dtype=np.int64), np.maximum(self._bounds.seconds_of(asked)[0], launches)

@@ -34,7 +34,7 @@ import numpy.typing as npt
 
 from dagc.degrees import Degrees
 from dagc.plan.deployment import Phase
-from dagc.search.bounds import Figures, LowerBounds, most_prompts
+from dagc.search.bounds import Figures, LowerBounds, prompts_of_step
 from dagc.search.candidate import ServiceShape
 from dagc.search.goal import SLACK, Goal
 from dagc.search.rank_times import AttentionClass, ExpertsClass, Level, Places, RankTimes
@@ -279,7 +279,7 @@ class SizeBounds:
 
     def _prompts(self) -> Yield:
         """What services yield that prefill."""
-        times, together = self._times, most_prompts(self._facts)
+        times, together = self._times, prompts_of_step(self._facts, 1)
         tokens = self._facts.workload.fresh * together
         ways = [one for one in self._experts if one.overlap == 1]
         shares = [tokens / (1 << power) for power in range(6)]
